@@ -1,0 +1,50 @@
+/*
+ * node.h - the running node: what main builds once and every part is handed.
+ *
+ *      net -> sync | source -> [writer thread: feeds.db] -> [mapper thread: map.db] -> [reader thread] -> api
+ *
+ * Loop thread only, but for node_now_ms and node_random32.
+ */
+#ifndef KAARTD_DAEMON_NODE_H
+#define KAARTD_DAEMON_NODE_H
+
+#include "daemon/config.h"
+#include "daemon/net/http_client.h"
+#include "daemon/store/worker.h"
+
+#include <stdint.h>
+#include <uv.h>
+
+struct sync;
+struct sources;
+struct policy;
+struct feeds;
+struct map;
+
+/* State of the reader thread: read-only connections. */
+struct node_readers {
+    struct feeds *feeds;
+    struct map *map;
+};
+
+struct node {
+    uv_loop_t *loop;
+    const struct config *config;  /* replaced on reload: never keep it, or what it points to, across a return to the loop */
+    const struct policy *policy;  /* of that configuration; the same rule. Jobs get their own reference: policy_hold / policy_release */
+    struct http_client *client;
+    struct worker *writer;        /* state: struct feeds *, the writing connection */
+    struct worker *mapper;        /* state: struct map *, the writing connection */
+    struct worker *reader;        /* state: struct node_readers * */
+    struct sync *sync;
+    struct sources *sources;
+    int64_t started_ms;
+};
+
+int64_t node_now_ms(void);      /* wall clock, UTC */
+uint32_t node_random32(void);   /* for jitter; not for keys */
+
+/* Something became visible in a feed (own append, heartbeat, or a switch): the map follows, and peers get their hints. Called by whoever
+ * saw its writer job succeed. */
+void node_feed_changed(struct node *node, const char *feed);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * map.h - map.db: the resolved map, its search index and provenance. Derived: may be deleted at any time and made again from feeds.db.
+ *
+ * A `struct map` belongs to one thread and holds its own reading connection to feeds.db. It follows each feed with a marker of its own, in bounded
+ * batches: new entries replace claims by key, a new generation replaces all of the feed's claims, and every touched record is resolved again.
+ */
+#ifndef KAARTD_STORE_MAP_H
+#define KAARTD_STORE_MAP_H
+
+#include "protocol/policy.h"
+#include "protocol/resolve.h"
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct map;
+
+/* `path`: STATE/map.db, `feeds_path`: STATE/feeds.db (must exist). A map.db of another schema or that is corrupt is deleted and begun anew (write). */
+int map_open(const char *path, const char *feeds_path, bool write, struct map **out, struct fault *fault);
+void map_close(struct map *map);
+
+/*
+ * Brings the map nearer to (claims, policy, day): takes at most `limit` entries or records, *more says whether to call again. A policy with another hash, or a day
+ * on which records can change, makes the touched records due. Idempotent; what it did is committed on return.
+ */
+int map_follow(struct map *map, const struct policy *policy, int32_t day, size_t limit, bool *more, struct fault *fault);
+
+/* ---- reading; all results are new cJSON the caller deletes; KAART_UNKNOWN where there is no such record ---- */
+
+/* {"kind","id","record":{resolved members},"provenance":{field:{"feed","source","role","at","verified","stale","rule"}},"missingSince",...}; kind NULL: whatever has the id. */
+int map_get(struct map *map, const char *kind, const char *id, cJSON **out, struct fault *fault);
+/* For each field: winner, rule in words, who, role, asserted when, last confirmed when, the others with values; and claims that do not count, with the reason. */
+int map_why(struct map *map, const struct policy *policy, int32_t day, const char *kind, const char *id, cJSON **out, struct fault *fault);
+/* [{"kind","id","name","snippet",...}] ranked; query is what a person typed: words, prefixes; diacritics are ignored. `kind` NULL: all. */
+int map_search(struct map *map, const char *query, const char *kind, size_t limit, size_t offset, cJSON **out, struct fault *fault);
+/* Every record in order of (kind, id), streamed: for export. */
+typedef int map_each(void *context, const char *kind, const char *id, const char *record_json);
+int map_export(struct map *map, const char *kind, map_each *each, void *context, struct fault *fault);
+/* {"records":{kind:n},"claims":n,"day","policy":hash,"caughtUp":bool} */
+int map_status(struct map *map, cJSON **out, struct fault *fault);
+
+#endif
