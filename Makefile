@@ -20,7 +20,7 @@ HARDENING := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 endif
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DKAARTD_VERSION='"$(VERSION)"' -I. $(WARNINGS) $(HARDENING) $(CFLAGS) -MMD -MP
 ALL_LDFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined,-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) $(LDFLAGS)
-LIBS := -lcurl -luv -lcjson_utils -lcjson -lsqlite3 -lconfuse -lhttp_parser -lssl -lcrypto -lz -lpthread -lm
+LIBS := -lcurl -luv -lcjson -lsqlite3 -lconfuse -lhttp_parser -lssl -lcrypto -lz -lpthread -lm
 comma := ,
 
 Q := $(if $(V),,@)
