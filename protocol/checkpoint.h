@@ -1,5 +1,6 @@
 /*
- * checkpoint.h - the signed head of a feed, and how two heads of one feed compare. spec/feed.md, section "Checkpoint".
+ * checkpoint.h - the signed head of a feed, and how two heads of one feed compare. spec/feed.md, section
+ * "Checkpoint".
  *
  *     kaartd-feed/v1
  *     feed nieuwegein.example/public
@@ -31,25 +32,29 @@ struct checkpoint {
     int64_t time_s;
 };
 
-/* Exactly the eight lines in their order; live <= size, floor <= size, and (size 0 or live 0) <=> consistent with a zero root. 0 or KAART_SYNTAX. */
+/* Exactly the eight lines in their order; live <= size, floor <= size, and (size 0 or live 0) <=> consistent
+ * with a zero root. 0 or KAART_SYNTAX. */
 int checkpoint_parse(const char *text, size_t size, struct checkpoint *out, struct fault *fault);
 /* Returns the length; `text` gets a NUL. */
 size_t checkpoint_format(const struct checkpoint *checkpoint, char text[CHECKPOINT_TEXT_MAX]);
 
-/* Opens a note with the keys configured for exactly `feed`: every key's name and the feed line must be `feed`.
- * 0, or an error of note_open / checkpoint_parse; KAART_KEY for keys of another feed; KAART_SIGNATURE for another feed's note. */
-int checkpoint_open(const char *note, size_t size, const char *feed, const struct verifier_key *keys, size_t key_count,
-                    struct checkpoint *out, struct fault *fault);
+/* Opens a note with the keys configured for exactly `feed`: every key's name and the feed line must be
+ * `feed`. 0, or an error of note_open / checkpoint_parse; KAART_KEY for keys of another feed; KAART_SIGNATURE
+ * for another feed's note. */
+int checkpoint_open(const char *note, size_t size, const char *feed, const struct verifier_key *keys,
+                    size_t key_count, struct checkpoint *out, struct fault *fault);
 
-/* What an offered head means to somebody who holds `held`. Both have been opened under keys of the same feed. */
+/* What an offered head means to somebody who holds `held`. Both have been opened under keys of the same feed.
+ */
 enum checkpoint_relation {
     CHECKPOINT_SAME,      /* the same state and time: nothing to do */
     CHECKPOINT_HEARTBEAT, /* the same state, later time */
     CHECKPOINT_NEWER,     /* same epoch, larger size: a delta from held->size leads there */
-    CHECKPOINT_FULL,      /* higher epoch, or held->size < offered->floor: a full sync leads there, no fault */
-    CHECKPOINT_BEHIND,    /* older than what is held: this source lags; no fault */
-    CHECKPOINT_FORK,      /* equivocation: two roots (or live counts, or floors) at one size of one epoch, or a smaller size with a later
-                             time, or a larger size with an earlier time, or a floor that fell */
+    CHECKPOINT_FULL,   /* higher epoch, or held->size < offered->floor: a full sync leads there, no fault */
+    CHECKPOINT_BEHIND, /* older than what is held: this source lags; no fault */
+    CHECKPOINT_FORK,   /* equivocation: two roots (or live counts, or floors) at one size of one epoch, or a
+                          smaller size with a later   time, or a larger size with an earlier time, or a floor that
+                          fell */
 };
 enum checkpoint_relation checkpoint_compare(const struct checkpoint *held, const struct checkpoint *offered);
 

@@ -4,8 +4,8 @@
  *     {"seq":41,"op":"assert","kind":"service","id":"0b6e...","source":"contracted-care","role":"contract",
  *      "at":"2026-11-21T19:04:05.123Z","verified":"2026-11-01","areas":["GM0356"],"body":{...}}
  *
- * The exact bytes are what is hashed, stored, served and relayed. Nothing re-serialises an entry: entry_parse reads
- * the envelope in place, entry_format is used once, by the origin.
+ * The exact bytes are what is hashed, stored, served and relayed. Nothing re-serialises an entry: entry_parse
+ * reads the envelope in place, entry_format is used once, by the origin.
  */
 #ifndef KAARTD_PROTOCOL_ENTRY_H
 #define KAARTD_PROTOCOL_ENTRY_H
@@ -32,8 +32,8 @@ struct entry {
     char source[NAME_MAX_SIZE + 1];
     char role[NAME_MAX_SIZE + 1];
     int64_t at_ms;
-    int32_t verified;         /* day on which the source last confirmed the content; DAY_NONE if absent */
-    int32_t missing_since;    /* day since which the source's register no longer lists it; DAY_NONE if absent */
+    int32_t verified;      /* day on which the source last confirmed the content; DAY_NONE if absent */
+    int32_t missing_since; /* day since which the source's register no longer lists it; DAY_NONE if absent */
     struct span on_behalf_of; /* without quotes: the organisation's UUID; NULL data if absent */
     struct span salt;         /* without quotes: 32 hex digits; NULL data if absent */
     struct span areas;        /* JSON array of area codes; NULL data if absent */
@@ -46,21 +46,23 @@ struct entry_key {
 };
 
 /*
- * Parses a line (without LF). The spans of `out` point into `line`. Checks the whole envelope (spec/feed.md [ENTRY-n]):
- * required members seq op kind id source role at; assert has an object `body`, the others none; `areas` is an array of
- * CBS codes; `verified` and `missing_since` days; `on_behalf_of` a UUID; `salt` 32 hex digits; no members named
- * checkpoint or next; other unknown members are allowed and kept in the bytes. An unknown kind or role is no fault.
- * 0, KAART_SYNTAX, KAART_LIMIT or KAART_NOMEM; the text names the member.
+ * Parses a line (without LF). The spans of `out` point into `line`. Checks the whole envelope (spec/feed.md
+ * [ENTRY-n]): required members seq op kind id source role at; assert has an object `body`, the others none;
+ * `areas` is an array of CBS codes; `verified` and `missing_since` days; `on_behalf_of` a UUID; `salt` 32 hex
+ * digits; no members named checkpoint or next; other unknown members are allowed and kept in the bytes. An
+ * unknown kind or role is no fault. 0, KAART_SYNTAX, KAART_LIMIT or KAART_NOMEM; the text names the member.
  */
 int entry_parse(const char *line, size_t size, struct entry *out, struct fault *fault);
 
 /* The key of an entry. 0 or KAART_NOMEM. */
-int entry_key(struct hasher *hasher, const char *kind, const char *id, const char *source, struct entry_key *out);
+int entry_key(struct hasher *hasher, const char *kind, const char *id, const char *source,
+              struct entry_key *out);
 
 /*
- * Writes an entry's line (no LF) into *line, allocated with malloc, for the caller to free. `entry->body` and `areas`
- * are copied byte for byte, so they must be JSON already free of white space outside strings; the result is parsed again with entry_parse before it is
- * returned, so that this node can never sign what others refuse. 0 or an error of entry_parse.
+ * Writes an entry's line (no LF) into *line, allocated with malloc, for the caller to free. `entry->body` and
+ * `areas` are copied byte for byte, so they must be JSON already free of white space outside strings; the
+ * result is parsed again with entry_parse before it is returned, so that this node can never sign what others
+ * refuse. 0 or an error of entry_parse.
  */
 int entry_format(const struct entry *entry, char **line, size_t *size, struct fault *fault);
 

@@ -36,8 +36,9 @@ struct fault {
 /* The code's name in words ("root mismatch"); never NULL. Static storage. */
 const char *kaart_strerror(int code);
 
-/* Formats into `fault` (may be NULL) and returns `code`, so that `return fault_set(f, KAART_SYNTAX, ...)` reads well.
- * Truncates silently; replaces control characters by '?', since much of what is quoted comes from strangers. */
+/* Formats into `fault` (may be NULL) and returns `code`, so that `return fault_set(f, KAART_SYNTAX, ...)`
+ * reads well. Truncates silently; replaces control characters by '?', since much of what is quoted comes from
+ * strangers. */
 int fault_set(struct fault *fault, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the text that is there; for callers that know the object (feed, file, line). */
