@@ -25,7 +25,7 @@ struct pull {
     bool answer_held;    /* the shell holds an answer that could go into the stage when that opens */
     uint64_t epoch;      /* asked for */
     uint64_t since;      /* asked for */
-    uint64_t full_live;  /* of the checkpoint that began the full sync */
+    struct checkpoint first; /* the head that began the full sync */
 
     /* between exchanges */
     bool full_wanted;     /* no delta leads on */
@@ -226,7 +226,7 @@ static void want_full(struct pull *pull, const struct pull_event *event, int64_t
     settle(pull, event, due, effect);
 }
 
-/* The connection failed or broke off; what was staged stays. [SYNC-5] */
+/* The connection failed or broke off; what was staged stays. [STREAM-8] [SYNC-11] */
 static void fail_transfer(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     bool was_taking = pull->state == TAKING;
@@ -254,7 +254,7 @@ static void fail_transfer(struct pull *pull, const struct pull_event *event, str
     settle(pull, event, event->now_ms + backoff(pull, event->random), effect);
 }
 
-/* What came was wrong. Nothing of it stays; a delta that failed is followed by a full sync. [SYNC-4] */
+/* What came was wrong. Nothing of it stays; a delta that failed is followed by a full sync. [SYNC-6] [SYNC-7] */
 static void fail_content(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     bool was_full = pull->full;
@@ -326,7 +326,7 @@ static void absent(struct pull *pull, const struct pull_event *event, struct pul
     settle(pull, event, event->now_ms + retry_interval(slow, event->random), effect);
 }
 
-/* Another source was faster: start again from the state that is held now. */
+/* Another source was faster: start again from the state that is held now. [SYNC-10] */
 static void overtaken(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     int64_t wait = retry_interval(pull->options.every_ms, event->random);
@@ -338,16 +338,17 @@ static void overtaken(struct pull *pull, const struct pull_event *event, struct 
     settle(pull, event, event->now_ms + wait, effect);
 }
 
-/* Two histories: the proof is the held note and the offered one. [FORK-1] */
+/* Two histories: the proof is two notes, or was kept by the store. [DEATH-6] */
 static void forked(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
+    pull->failures = 0;
     pull->refusals[-KAART_FORK]++;
     forget_transfer(pull, effect);
     pull->full_wanted = false;
     pull->held.frozen = true;
     pull->condition = PULL_CONDITION_FROZEN;
     note_trouble(pull, KAART_FORK,
-                 "the origin signed two histories (spec/feed.md, \"Only death\"): the offered head contradicts the held one");
+                 "the origin signed two histories (spec/feed.md [DEATH-2]): the offered head contradicts the held one");
     effect->freeze = true;
     settle(pull, event, event->now_ms + retry_interval(pull->options.every_ms, event->random), effect);
 }
@@ -381,7 +382,7 @@ static void open_stage(struct pull *pull, bool full, uint64_t epoch, uint64_t si
     effect->full = full;
     effect->epoch = epoch;
     effect->since = since;
-    /* A delta larger than a full sync may be is refused as well: the full sync that follows is bounded by a signed count. [SYNC-6] */
+    /* A delta larger than a full sync may be is refused as well: the full sync that follows is bounded by a signed count. [SYNC-5] */
     effect->entries_max = times_plus(live, FULL_SYNC_FACTOR, FULL_SYNC_SLACK);
 }
 
@@ -463,7 +464,7 @@ static void start_full(struct pull *pull, const struct pull_event *event, struct
     }
     unfinished(pull, true, effect);
     pull->condition = PULL_CONDITION_CATCHING_UP;
-    pull->full_live = event->checkpoint->live;
+    pull->first = *event->checkpoint;
     pull->stage_kept = false;
     open_stage(pull, true, event->checkpoint->epoch, 0, event->checkpoint->live, effect);
 }
@@ -521,6 +522,34 @@ static void on_look(struct pull *pull, const struct pull_event *event, struct pu
     }
 }
 
+/* TAKING a full sync: the head it ended with against the one it began with. [SYNC-4] False: the exchange is over. */
+static bool ends_as_begun(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
+{
+    const struct checkpoint *head = event->checkpoint;
+
+    if (head->epoch > pull->epoch) { /* a new epoch began while it ran: its entries are of no use */
+        overtaken(pull, event, effect);
+        return false;
+    }
+    switch (checkpoint_compare(&pull->first, head)) {
+    case CHECKPOINT_FORK:
+        if (!pull->held.held) { /* there is no state to freeze at */
+            fail_with(pull, event, KAART_FORK,
+                      "two heads of one feed, taken one after the other, contradict each other (spec/feed.md [DEATH-2])", effect);
+            return false;
+        }
+        effect->by_first = true;
+        forked(pull, event, effect);
+        return false;
+    case CHECKPOINT_BEHIND:
+        fail_with(pull, event, KAART_ORDER, "the full sync ended with an older head than it began with (spec/feed.md [SYNC-4])",
+                  effect);
+        return false;
+    default:
+        return true;
+    }
+}
+
 /* TAKING: the stream of a delta or a full sync ended with this head. */
 static void on_head(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
@@ -540,7 +569,10 @@ static void on_head(struct pull *pull, const struct pull_event *event, struct pu
         forked(pull, event, effect);
         return;
     case CHECKPOINT_SAME:
-        succeed(pull, event, PULL_CONDITION_IN_STEP, effect);
+        if (!pull->full && event->entries)
+            fail_with(pull, event, KAART_ORDER, "entries came beside the head that is held already (spec/feed.md [SYNC-12])", effect);
+        else
+            succeed(pull, event, PULL_CONDITION_IN_STEP, effect);
         return;
     case CHECKPOINT_BEHIND:
         succeed(pull, event, PULL_CONDITION_BEHIND, effect);
@@ -558,10 +590,8 @@ static void on_head(struct pull *pull, const struct pull_event *event, struct pu
     case CHECKPOINT_NEWER:
         break;
     }
-    if (head->epoch != pull->epoch) { /* a new epoch began while the full sync ran: its entries are of no use */
-        overtaken(pull, event, effect);
+    if (pull->full && !ends_as_begun(pull, event, effect))
         return;
-    }
     pull->state = COMMITTING;
     effect->action = PULL_COMMIT;
 }
@@ -569,7 +599,7 @@ static void on_head(struct pull *pull, const struct pull_event *event, struct pu
 static void on_page(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     if (event->next <= pull->since) {
-        fail_with(pull, event, KAART_ORDER, "a page led nowhere: its `next` is not beyond what was asked for (spec/feed.md, \"Exchange\")",
+        fail_with(pull, event, KAART_ORDER, "a page led nowhere: its `next` is not beyond what was asked for (spec/feed.md [STREAM-5])",
                   effect);
         return;
     }
@@ -832,7 +862,7 @@ void pull_explain(const struct pull *pull, int64_t now_ms, char text[PULL_EXPLAI
     case PULL_CONDITION_FROZEN:
         snprintf(text, PULL_EXPLAIN_SIZE, "frozen at epoch %" PRIu64 " size %" PRIu64 ": %s; only a higher epoch under a configured key leads on",
                  held->epoch, held->size,
-                 pull->fault.text[0] ? pull->fault.text : "the origin signed two histories (spec/feed.md, \"Only death\")");
+                 pull->fault.text[0] ? pull->fault.text : "the origin signed two histories (spec/feed.md [DEATH-2])");
         break;
     }
 }

@@ -36,14 +36,14 @@
  *   304, the held head, a heartbeat    in step; ask again after the interval
  *   a smaller or earlier head          the source is behind: no fault, the ordinary interval        [SYNC-1]
  *   a lower epoch                      never followed; behind                                       [SYNC-2]
- *   higher epoch, below the floor      one full sync, rate-limited                                  [SYNC-3]
- *   wrong root, order, syntax, ...     stage dropped, nothing changed; one full sync, rate-limited; backoff [SYNC-4]
- *   connection lost, 5xx, 429          stage kept, backoff, Retry-After honoured, go on where it was; a delta that is cut off again and again
+ *   higher epoch, below the floor      one full sync, rate-limited                                  [SYNC-6]
+ *   wrong root, order, syntax, ...     stage dropped, nothing changed; one full sync, rate-limited; backoff [SYNC-6] [SYNC-7]
+ *   connection lost, 5xx, 429          stage kept, backoff, Retry-After honoured, go on where it was [STREAM-8]; a delta that is cut off again and again
  *                                      without progress gives way to a full sync
  *   404                                the feed is not there: reported, asked again at a slow pace
- *   overtaken by another source        not this source's fault: ask again soon
- *   two histories                      the feed is frozen at the state held; only a higher epoch leads on [FORK-1]
- * Failure counters are reset by a success of this exchange only, never by hints.
+ *   overtaken by another source        not this source's fault: ask again soon                      [SYNC-10]
+ *   two histories                      the feed is frozen at the state held; only a higher epoch leads on [DEATH-6]
+ * Failure counters are reset by a success of this exchange only, never by hints. [SYNC-11]
  */
 #ifndef KAARTD_PROTOCOL_PULL_H
 #define KAARTD_PROTOCOL_PULL_H
@@ -129,6 +129,7 @@ struct pull_event {
     const struct checkpoint *checkpoint;
     const struct pull_held *held;
     uint64_t next;
+    uint64_t entries; /* PULL_HEAD_REACHED: staged in all */
     int code;
     bool local;             /* the trouble is this node's own (disk, memory): the source is not to blame */
     int64_t retry_after_ms; /* from the source; <= 0: none */
@@ -151,7 +152,9 @@ enum pull_stage { PULL_STAGE_LEAVE, PULL_STAGE_KEEP, PULL_STAGE_DROP };
 struct pull_effect {
     enum pull_action action;
     enum pull_stage stage;
-    bool freeze;   /* the head that was just offered and the held one prove a fork: freeze the feed, keep both notes as the proof */
+    bool freeze;   /* the head that was just offered and the held one (or, if `by_first`, the one that began this full sync) prove a fork:
+                      freeze the feed, keep both notes as the proof */
+    bool by_first;
     bool remember; /* pull_memory has changed: store it before going on */
     int64_t at_ms;
     bool full;
