@@ -89,10 +89,11 @@ bool guard_must_ask(const struct guard *guard, size_t peer)
     return guard->state == GUARD_WAITING && peer < guard->peer_count && guard->answers[peer] == ANSWER_NONE;
 }
 
-static void enter(struct guard *guard, enum guard_state state, struct guard_effect *effect, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+static void enter(struct guard *guard, enum guard_state state, struct guard_effect *effect,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-static void enter(struct guard *guard, enum guard_state state, struct guard_effect *effect, const char *format, ...)
+static void enter(struct guard *guard, enum guard_state state, struct guard_effect *effect,
+                  const char *format, ...)
 {
     char reason[GUARD_REASON_SIZE];
     va_list arguments;
@@ -179,11 +180,13 @@ static bool copy_agrees(const struct guard *guard)
 
 /* ---- decisions ---- */
 
-static void stop_forked(struct guard *guard, const struct checkpoint *head, const char *where, struct guard_effect *effect)
+static void stop_forked(struct guard *guard, const struct checkpoint *head, const char *where,
+                        struct guard_effect *effect)
 {
     enter(guard, GUARD_STOPPED, effect,
-          "stopped: %s has epoch %" PRIu64 " size %" PRIu64 " signed with the own key, which contradicts epoch %" PRIu64
-          " size %" PRIu64 " in the database (spec/feed.md [GUARD-5]); restore the newer database, or begin a new epoch",
+          "stopped: %s has epoch %" PRIu64 " size %" PRIu64
+          " signed with the own key, which contradicts epoch %" PRIu64 " size %" PRIu64
+          " in the database (spec/feed.md [GUARD-5]); restore the newer database, or begin a new epoch",
           where, head->epoch, head->size, guard->own.epoch, guard->own.size);
 }
 
@@ -192,12 +195,14 @@ static void sign(struct guard *guard, struct guard_effect *effect)
     unsigned compared = count(guard, ANSWER_COMPARED);
 
     if (guard->peer_count == 0 && guard->copy == GUARD_COPY_NONE && guard->own_held)
-        enter(guard, GUARD_SIGNING, effect, "signing: no peers to ask and no own-head copy to compare with; the database alone decided");
+        enter(guard, GUARD_SIGNING, effect,
+              "signing: no peers to ask and no own-head copy to compare with; the database alone decided");
     else if (guard->peer_count == 0)
         enter(guard, GUARD_SIGNING, effect, "signing: the own-head copy agrees; there are no peers to ask");
     else
-        enter(guard, GUARD_SIGNING, effect, "signing: compared with %u peer%s that hold%s the feed%s", compared, compared == 1 ? "" : "s",
-              compared == 1 ? "s" : "", guard->copy == GUARD_COPY_UNREADABLE ? "; the own-head copy cannot be read" : "");
+        enter(guard, GUARD_SIGNING, effect, "signing: compared with %u peer%s that hold%s the feed%s",
+              compared, compared == 1 ? "" : "s", compared == 1 ? "s" : "",
+              guard->copy == GUARD_COPY_UNREADABLE ? "; the own-head copy cannot be read" : "");
 }
 
 /* The wait is over: what is known must do, or the operator must decide. [GUARD-3] */
@@ -217,17 +222,22 @@ static void keep_waiting(struct guard *guard, const struct guard_event *event, s
               ", newer than the database; a peer that holds it is needed to take it back from",
               guard->copy_head.epoch, guard->copy_head.size);
     else if (guard->copy == GUARD_COPY_UNREADABLE && compared >= needed)
-        enter(guard, GUARD_WAITING, effect, "waiting: the own-head copy cannot be read, and no peer holds the feed; mend it or let the operator decide");
+        enter(guard, GUARD_WAITING, effect,
+              "waiting: the own-head copy cannot be read, and no peer holds the feed; mend it or let the "
+              "operator decide");
     else if (guard->wait_ms < 0 || overdue(guard, event->now_ms))
         enter(guard, GUARD_WAITING, effect,
-              "waiting: compared with %u of %u peers that may hold the feed; %s; the operator can decide", compared, needed,
-              guard->wait_ms < 0           ? "guard-wait is never"
-              : !copy_agrees(guard)        ? "guard-wait is over, but the own-head copy does not agree with the database"
-                                           : "guard-wait is over, but the last shutdown was not clean");
+              "waiting: compared with %u of %u peers that may hold the feed; %s; the operator can decide",
+              compared, needed,
+              guard->wait_ms < 0 ? "guard-wait is never"
+              : !copy_agrees(guard)
+                  ? "guard-wait is over, but the own-head copy does not agree with the database"
+                  : "guard-wait is over, but the last shutdown was not clean");
     else {
         retry_words(guard->started_ms + guard->wait_ms - event->now_ms, words);
-        enter(guard, GUARD_WAITING, effect, "waiting: compared with %u of %u peers that may hold the feed; guard-wait ends in %s",
-              compared, needed, words);
+        enter(guard, GUARD_WAITING, effect,
+              "waiting: compared with %u of %u peers that may hold the feed; guard-wait ends in %s", compared,
+              needed, words);
     }
 }
 
@@ -236,7 +246,8 @@ static void next_round(struct guard *guard, const struct guard_event *event, str
     if (event->now_ms >= guard->round_ms) {
         effect->ask = true;
         guard->rounds++;
-        guard->round_ms = event->now_ms + retry_backoff(guard->rounds, GUARD_ROUND_MS, GUARD_ROUND_MAX_MS, event->random);
+        guard->round_ms =
+            event->now_ms + retry_backoff(guard->rounds, GUARD_ROUND_MS, GUARD_ROUND_MAX_MS, event->random);
     }
     effect->at_ms = guard->round_ms;
     if (guard->wait_ms >= 0 && guard->started_ms + guard->wait_ms > event->now_ms &&
@@ -258,7 +269,8 @@ static void decide(struct guard *guard, const struct guard_event *event, struct 
         if (guard->peer_count == 0) { /* nobody to take it back from [GUARD-4] */
             enter(guard, GUARD_STOPPED, effect,
                   "stopped: the own-head copy has epoch %" PRIu64 " size %" PRIu64
-                  ", newer than the database, and there is no peer to take it back from; restore a newer backup, or begin a new epoch",
+                  ", newer than the database, and there is no peer to take it back from; restore a newer "
+                  "backup, or begin a new epoch",
                   guard->copy_head.epoch, guard->copy_head.size);
             return;
         }
@@ -271,9 +283,11 @@ static void decide(struct guard *guard, const struct guard_event *event, struct 
     } else if (enough) {
         sign(guard, effect);
         return;
-    } else if (overdue(guard, event->now_ms) && copy_agrees(guard) && (guard->clean || compared > 0 || !guard->own_held)) {
+    } else if (overdue(guard, event->now_ms) && copy_agrees(guard) &&
+               (guard->clean || compared > 0 || !guard->own_held)) {
         enter(guard, GUARD_SIGNING, effect,
-              "signing: only %u of %u peers answered within guard-wait, but database and own-head copy agree%s (spec/feed.md [GUARD-3])",
+              "signing: only %u of %u peers answered within guard-wait, but database and own-head copy "
+              "agree%s (spec/feed.md [GUARD-3])",
               compared, required(guard), guard->clean ? " and the last shutdown was clean" : "");
         return;
     }
@@ -302,9 +316,10 @@ static void on_peer_head(struct guard *guard, const struct guard_event *event, s
     case UNKNOWN: /* [GUARD-4] */
         guard->taking_from = event->peer;
         enter(guard, GUARD_TAKING_BACK, effect,
-              "taking back: a peer holds epoch %" PRIu64 " size %" PRIu64 " of the own feed, the database epoch %" PRIu64
-              " size %" PRIu64 "; peers are the backup",
-              event->head->epoch, event->head->size, guard->own_held ? guard->own.epoch : 0, guard->own_held ? guard->own.size : 0);
+              "taking back: a peer holds epoch %" PRIu64 " size %" PRIu64
+              " of the own feed, the database epoch %" PRIu64 " size %" PRIu64 "; peers are the backup",
+              event->head->epoch, event->head->size, guard->own_held ? guard->own.epoch : 0,
+              guard->own_held ? guard->own.size : 0);
         effect->take_back = true;
         effect->peer = event->peer;
         break;
@@ -314,7 +329,8 @@ static void on_peer_head(struct guard *guard, const struct guard_event *event, s
     }
 }
 
-/* After signing began, an own note that this node does not know means that somebody else signs, or that it forgot after all. [GUARD-6] */
+/* After signing began, an own note that this node does not know means that somebody else signs, or that it
+ * forgot after all. [GUARD-6] */
 static void on_seen(struct guard *guard, const struct guard_event *event, struct guard_effect *effect)
 {
     take_own(guard, event->own);
@@ -325,7 +341,8 @@ static void on_seen(struct guard *guard, const struct guard_event *event, struct
         if (guard->state == GUARD_SIGNING)
             enter(guard, GUARD_STOPPED, effect,
                   "stopped: elsewhere there is epoch %" PRIu64 " size %" PRIu64
-                  " signed with the own key, newer than anything this node signed (spec/feed.md [GUARD-6]); if no other node uses this key, a restart takes "
+                  " signed with the own key, newer than anything this node signed (spec/feed.md [GUARD-6]); "
+                  "if no other node uses this key, a restart takes "
                   "it back from the peers",
                   event->head->epoch, event->head->size);
         break; /* while waiting, the rounds of asking find it and take it back */
@@ -339,25 +356,29 @@ static void on_take_failed(struct guard *guard, const struct guard_event *event,
 {
     if (event->code == KAART_FORK) {
         enter(guard, GUARD_STOPPED, effect,
-              "stopped: a peer holds a head signed with the own key that the database is no ancestor of: %s; restore the newer database, or begin a new epoch",
+              "stopped: a peer holds a head signed with the own key that the database is no ancestor of: %s; "
+              "restore the newer database, or begin a new epoch",
               event->text ? event->text : kaart_strerror(event->code));
         return;
     }
     guard->answers[guard->taking_from] = ANSWER_NONE;
-    enter(guard, GUARD_WAITING, effect, "waiting: taking the own feed back from a peer failed: %s; trying again",
+    enter(guard, GUARD_WAITING, effect,
+          "waiting: taking the own feed back from a peer failed: %s; trying again",
           event->text ? event->text : kaart_strerror(event->code));
     if (guard->round_ms <= event->now_ms)
-        guard->round_ms = event->now_ms + retry_backoff(++guard->rounds, GUARD_ROUND_MS, GUARD_ROUND_MAX_MS, event->random);
+        guard->round_ms =
+            event->now_ms + retry_backoff(++guard->rounds, GUARD_ROUND_MS, GUARD_ROUND_MAX_MS, event->random);
     effect->at_ms = guard->round_ms;
 }
 
 static void on_operator(struct guard *guard, struct guard_effect *effect)
 {
-    /* Known evidence against the database is not the operator's to overrule: that takes a new epoch. [GUARD-5] */
+    /* Known evidence against the database is not the operator's to overrule: that takes a new epoch.
+     * [GUARD-5] */
     if (guard->state != GUARD_WAITING || copy_ahead(guard))
         return;
-    enter(guard, GUARD_SIGNING, effect, "signing: the operator decided, after %u of %u peers were compared", count(guard, ANSWER_COMPARED),
-          required(guard));
+    enter(guard, GUARD_SIGNING, effect, "signing: the operator decided, after %u of %u peers were compared",
+          count(guard, ANSWER_COMPARED), required(guard));
 }
 
 void guard_handle(struct guard *guard, const struct guard_event *event, struct guard_effect *effect)

@@ -1,8 +1,10 @@
 /*
- * guard.h - the own-head guard: may this node sign its own feed now? spec/feed.md, "Restore, and the own head" [GUARD].
+ * guard.h - the own-head guard: may this node sign its own feed now? spec/feed.md, "Restore, and the own
+ * head" [GUARD].
  *
- * A node restored from last night's backup would sign a second history, which freezes its feed everywhere. So after every start the own
- * head in the database is compared with the own-head copy and with the peers that hold the feed; local changes wait meanwhile.
+ * A node restored from last night's backup would sign a second history, which freezes its feed everywhere. So
+ * after every start the own head in the database is compared with the own-head copy and with the peers that
+ * hold the feed; local changes wait meanwhile.
  *
  *                            copy forked from the database, or a peer forked from it
  *             +-------------------------------------------------------------------------------+
@@ -19,11 +21,12 @@
  *        | TAKING BACK | ---------------------------------------------------------------------------+
  *        +-------------+
  *
- * STOPPED is left by a restart only, after the operator restored a newer backup or began a new epoch: what the guard knows
- * then decides anew.
+ * STOPPED is left by a restart only, after the operator restored a newer backup or began a new epoch: what
+ * the guard knows then decides anew.
  *
- * Who is compared with whom: every event with a head of somebody else carries the own head as well, read *after* that answer came. A peer that already
- * has what this node signed a moment ago is then not mistaken for one that knows more.
+ * Who is compared with whom: every event with a head of somebody else carries the own head as well, read
+ * *after* that answer came. A peer that already has what this node signed a moment ago is then not mistaken
+ * for one that knows more.
  */
 #ifndef KAARTD_PROTOCOL_GUARD_H
 #define KAARTD_PROTOCOL_GUARD_H
@@ -48,24 +51,25 @@
 struct guard_options {
     const char *feed;
     size_t peer_count; /* peers that could be asked, 0 to GUARD_PEERS_MAX; events name them by index */
-    unsigned quorum;   /* how many of those that hold the feed must have been compared; all if there are fewer */
-    int64_t wait_ms;   /* -1: never sign without them */
-    bool clean;        /* the last shutdown was clean */
+    unsigned
+        quorum; /* how many of those that hold the feed must have been compared; all if there are fewer */
+    int64_t wait_ms; /* -1: never sign without them */
+    bool clean;      /* the last shutdown was clean */
 };
 
 /* The own-head copy. */
 enum guard_copy { GUARD_COPY_NONE, GUARD_COPY_HELD, GUARD_COPY_UNREADABLE };
 
 enum guard_event_type {
-    GUARD_START,        /* first: `own`, `copy`, `copy_head` */
-    GUARD_TICK,         /* the time of `at_ms` came */
-    GUARD_PEER_HEAD,    /* `peer`, its `head` (opened with the own keys), `own` */
-    GUARD_PEER_ABSENT,  /* `peer` does not hold the feed (404) */
-    GUARD_PEER_FAILED,  /* `peer` could not be asked */
-    GUARD_SEEN,         /* an own-signed `head` turned up elsewhere (a list, a push, a relay), `own` */
-    GUARD_TAKEN_BACK,   /* the take-back ended well: `own`, `copy`, `copy_head` */
-    GUARD_TAKE_FAILED,  /* `code`, `text`; KAART_FORK, or another */
-    GUARD_OPERATOR,     /* the operator decides that the database is right, although nobody could be asked */
+    GUARD_START,       /* first: `own`, `copy`, `copy_head` */
+    GUARD_TICK,        /* the time of `at_ms` came */
+    GUARD_PEER_HEAD,   /* `peer`, its `head` (opened with the own keys), `own` */
+    GUARD_PEER_ABSENT, /* `peer` does not hold the feed (404) */
+    GUARD_PEER_FAILED, /* `peer` could not be asked */
+    GUARD_SEEN,        /* an own-signed `head` turned up elsewhere (a list, a push, a relay), `own` */
+    GUARD_TAKEN_BACK,  /* the take-back ended well: `own`, `copy`, `copy_head` */
+    GUARD_TAKE_FAILED, /* `code`, `text`; KAART_FORK, or another */
+    GUARD_OPERATOR,    /* the operator decides that the database is right, although nobody could be asked */
 };
 
 struct guard_event {
@@ -85,11 +89,12 @@ enum guard_state { GUARD_WAITING, GUARD_TAKING_BACK, GUARD_SIGNING, GUARD_STOPPE
 const char *guard_state_name(enum guard_state state);
 
 struct guard_effect {
-    bool ask;        /* ask the peers for which guard_must_ask says so, now */
-    bool take_back;  /* fetch the own feed from `peer`, verified as any other; then GUARD_TAKEN_BACK or GUARD_TAKE_FAILED */
+    bool ask;       /* ask the peers for which guard_must_ask says so, now */
+    bool take_back; /* fetch the own feed from `peer`, verified as any other; then GUARD_TAKEN_BACK or
+                       GUARD_TAKE_FAILED */
     size_t peer;
-    int64_t at_ms;   /* GUARD_TICK then; 0: no timer */
-    bool changed;    /* guard_may_sign or the reason changed: hand both to the store */
+    int64_t at_ms; /* GUARD_TICK then; 0: no timer */
+    bool changed;  /* guard_may_sign or the reason changed: hand both to the store */
 };
 
 struct guard;

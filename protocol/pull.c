@@ -1,8 +1,8 @@
 /*
  * pull.c - follows one feed at one source; the states and what follows on what are drawn in pull.h.
  *
- * Every handler fills in one effect. `settle` is the only way back to WAITING, so that each end of an exchange
- * leaves the same things in order: the next time, the open stage, the flags of the exchange.
+ * Every handler fills in one effect. `settle` is the only way back to WAITING, so that each end of an
+ * exchange leaves the same things in order: the next time, the open stage, the flags of the exchange.
  */
 #include "protocol/pull.h"
 
@@ -20,11 +20,11 @@ struct pull {
     enum pull_condition condition;
 
     /* the running exchange */
-    bool full;           /* it is a full sync */
-    bool stage_open;     /* the store has a stage of ours open */
-    bool answer_held;    /* the shell holds an answer that could go into the stage when that opens */
-    uint64_t epoch;      /* asked for */
-    uint64_t since;      /* asked for */
+    bool full;               /* it is a full sync */
+    bool stage_open;         /* the store has a stage of ours open */
+    bool answer_held;        /* the shell holds an answer that could go into the stage when that opens */
+    uint64_t epoch;          /* asked for */
+    uint64_t since;          /* asked for */
     struct checkpoint first; /* the head that began the full sync */
 
     /* between exchanges */
@@ -38,9 +38,9 @@ struct pull {
     unsigned overtaken;
 
     int64_t due_ms;
-    int64_t begun_ms;         /* start of the last exchange */
-    int64_t hinted_ms;        /* last hint that had an effect */
-    int64_t not_before_ms;    /* Retry-After */
+    int64_t begun_ms;      /* start of the last exchange */
+    int64_t hinted_ms;     /* last hint that had an effect */
+    int64_t not_before_ms; /* Retry-After */
     int64_t full_allowed_ms;
     int64_t last_success_ms;
 
@@ -145,13 +145,15 @@ void pull_set_options(struct pull *pull, const struct pull_options *options)
 
 void pull_memory(const struct pull *pull, char text[PULL_MEMORY_SIZE])
 {
-    snprintf(text, PULL_MEMORY_SIZE, "full %" PRId64 " %d", pull->full_allowed_ms, pull->full_unfinished ? 1 : 0);
+    snprintf(text, PULL_MEMORY_SIZE, "full %" PRId64 " %d", pull->full_allowed_ms,
+             pull->full_unfinished ? 1 : 0);
 }
 
 /* ---- ends of an exchange ---- */
 
 /* Back to waiting until `due_ms`, at the earliest when the source allows it. */
-static void settle(struct pull *pull, const struct pull_event *event, int64_t due_ms, struct pull_effect *effect)
+static void settle(struct pull *pull, const struct pull_event *event, int64_t due_ms,
+                   struct pull_effect *effect)
 {
     pull->state = WAITING;
     pull->full = false;
@@ -212,8 +214,10 @@ static void note_trouble(struct pull *pull, int code, const char *text)
     fault_set(&pull->fault, code, "%s", text ? text : kaart_strerror(code));
 }
 
-/* Only a full sync leads on. Starts it soon, at a random moment, or when the allowance is there again; deltas are polled meanwhile. */
-static void want_full(struct pull *pull, const struct pull_event *event, int64_t otherwise_ms, struct pull_effect *effect)
+/* Only a full sync leads on. Starts it soon, at a random moment, or when the allowance is there again; deltas
+ * are polled meanwhile. */
+static void want_full(struct pull *pull, const struct pull_event *event, int64_t otherwise_ms,
+                      struct pull_effect *effect)
 {
     int64_t spread = least(pull->options.every_ms / 4, PULL_FULL_SPREAD_MS);
     int64_t due = event->now_ms + otherwise_ms;
@@ -254,7 +258,8 @@ static void fail_transfer(struct pull *pull, const struct pull_event *event, str
     settle(pull, event, event->now_ms + backoff(pull, event->random), effect);
 }
 
-/* What came was wrong. Nothing of it stays; a delta that failed is followed by a full sync. [SYNC-6] [SYNC-7] */
+/* What came was wrong. Nothing of it stays; a delta that failed is followed by a full sync. [SYNC-6] [SYNC-7]
+ */
 static void fail_content(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     bool was_full = pull->full;
@@ -273,7 +278,8 @@ static void fail_content(struct pull *pull, const struct pull_event *event, stru
         pull->full_allowed_ms = event->now_ms + full_every(pull);
         effect->remember = true;
     }
-    /* A checkpoint that nobody signed is not mended by asking for more; the full sync would fail on it as well. */
+    /* A checkpoint that nobody signed is not mended by asking for more; the full sync would fail on it as
+     * well. */
     if (event->code == KAART_SIGNATURE || event->code == KAART_KEY)
         settle(pull, event, event->now_ms + backoff(pull, event->random), effect);
     else
@@ -317,7 +323,8 @@ static void fail_with(struct pull *pull, const struct pull_event *event, int cod
 /* The source answered that it has no such feed: neither a success nor a failure. */
 static void absent(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
-    int64_t slow = least(PULL_ABSENT_FACTOR * pull->options.every_ms, most(pull->options.every_ms, PULL_BACKOFF_MAX_MS));
+    int64_t slow =
+        least(PULL_ABSENT_FACTOR * pull->options.every_ms, most(pull->options.every_ms, PULL_BACKOFF_MAX_MS));
 
     pull->condition = PULL_CONDITION_ABSENT;
     pull->offered_any = false;
@@ -348,14 +355,16 @@ static void forked(struct pull *pull, const struct pull_event *event, struct pul
     pull->held.frozen = true;
     pull->condition = PULL_CONDITION_FROZEN;
     note_trouble(pull, KAART_FORK,
-                 "the origin signed two histories (spec/feed.md [DEATH-2]): the offered head contradicts the held one");
+                 "the origin signed two histories (spec/feed.md [DEATH-2]): the offered head contradicts the "
+                 "held one");
     effect->freeze = true;
     settle(pull, event, event->now_ms + retry_interval(pull->options.every_ms, event->random), effect);
 }
 
 /* ---- beginnings ---- */
 
-static void ask_changes(struct pull *pull, uint64_t epoch, uint64_t since, bool conditional, struct pull_effect *effect)
+static void ask_changes(struct pull *pull, uint64_t epoch, uint64_t since, bool conditional,
+                        struct pull_effect *effect)
 {
     pull->epoch = epoch;
     pull->since = since;
@@ -382,14 +391,16 @@ static void open_stage(struct pull *pull, bool full, uint64_t epoch, uint64_t si
     effect->full = full;
     effect->epoch = epoch;
     effect->since = since;
-    /* A delta larger than a full sync may be is refused as well: the full sync that follows is bounded by a signed count. [SYNC-5] */
+    /* A delta larger than a full sync may be is refused as well: the full sync that follows is bounded by a
+     * signed count. [SYNC-5] */
     effect->entries_max = times_plus(live, FULL_SYNC_FACTOR, FULL_SYNC_SLACK);
 }
 
 static void open_delta(struct pull *pull, struct pull_effect *effect)
 {
     pull->condition = PULL_CONDITION_CATCHING_UP;
-    open_stage(pull, false, pull->held.checkpoint.epoch, pull->held.checkpoint.size, pull->held.checkpoint.live, effect);
+    open_stage(pull, false, pull->held.checkpoint.epoch, pull->held.checkpoint.size,
+               pull->held.checkpoint.live, effect);
 }
 
 static void look(struct pull *pull, struct pull_effect *effect)
@@ -406,7 +417,9 @@ static void begin(struct pull *pull, const struct pull_event *event, struct pull
     pull->begun_ms = now;
     if (!pull->held.held && !full_allowed(pull, now)) {
         pull->condition = PULL_CONDITION_REFUSED;
-        settle(pull, event, pull->full_allowed_ms + retry_spread(least(pull->options.every_ms / 4, PULL_FULL_SPREAD_MS), event->random),
+        settle(pull, event,
+               pull->full_allowed_ms +
+                   retry_spread(least(pull->options.every_ms / 4, PULL_FULL_SPREAD_MS), event->random),
                effect);
     } else if (!pull->held.held || pull->held.frozen || (pull->full_wanted && full_allowed(pull, now)) ||
                pull->full_unfinished) {
@@ -506,7 +519,8 @@ static void on_look(struct pull *pull, const struct pull_event *event, struct pu
     case CHECKPOINT_BEHIND:
         succeed(pull, event, PULL_CONDITION_BEHIND, effect);
         break;
-    case CHECKPOINT_HEARTBEAT: /* the state is the held one: a delta of nothing leads there, a full sync would be waste */
+    case CHECKPOINT_HEARTBEAT: /* the state is the held one: a delta of nothing leads there, a full sync would
+                                  be waste */
         pull->full_wanted = false;
         unfinished(pull, false, effect);
         pull->state = ASKING;
@@ -522,7 +536,8 @@ static void on_look(struct pull *pull, const struct pull_event *event, struct pu
     }
 }
 
-/* TAKING a full sync: the head it ended with against the one it began with. [SYNC-4] False: the exchange is over. */
+/* TAKING a full sync: the head it ended with against the one it began with. [SYNC-4] False: the exchange is
+ * over. */
 static bool ends_as_begun(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     const struct checkpoint *head = event->checkpoint;
@@ -535,14 +550,17 @@ static bool ends_as_begun(struct pull *pull, const struct pull_event *event, str
     case CHECKPOINT_FORK:
         if (!pull->held.held) { /* there is no state to freeze at */
             fail_with(pull, event, KAART_FORK,
-                      "two heads of one feed, taken one after the other, contradict each other (spec/feed.md [DEATH-2])", effect);
+                      "two heads of one feed, taken one after the other, contradict each other (spec/feed.md "
+                      "[DEATH-2])",
+                      effect);
             return false;
         }
         effect->by_first = true;
         forked(pull, event, effect);
         return false;
     case CHECKPOINT_BEHIND:
-        fail_with(pull, event, KAART_ORDER, "the full sync ended with an older head than it began with (spec/feed.md [SYNC-4])",
+        fail_with(pull, event, KAART_ORDER,
+                  "the full sync ended with an older head than it began with (spec/feed.md [SYNC-4])",
                   effect);
         return false;
     default:
@@ -570,7 +588,8 @@ static void on_head(struct pull *pull, const struct pull_event *event, struct pu
         return;
     case CHECKPOINT_SAME:
         if (!pull->full && event->entries)
-            fail_with(pull, event, KAART_ORDER, "entries came beside the head that is held already (spec/feed.md [SYNC-12])", effect);
+            fail_with(pull, event, KAART_ORDER,
+                      "entries came beside the head that is held already (spec/feed.md [SYNC-12])", effect);
         else
             succeed(pull, event, PULL_CONDITION_IN_STEP, effect);
         return;
@@ -599,7 +618,8 @@ static void on_head(struct pull *pull, const struct pull_event *event, struct pu
 static void on_page(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
     if (event->next <= pull->since) {
-        fail_with(pull, event, KAART_ORDER, "a page led nowhere: its `next` is not beyond what was asked for (spec/feed.md [STREAM-5])",
+        fail_with(pull, event, KAART_ORDER,
+                  "a page led nowhere: its `next` is not beyond what was asked for (spec/feed.md [STREAM-5])",
                   effect);
         return;
     }
@@ -627,7 +647,8 @@ static void on_committed(struct pull *pull, const struct pull_event *event, stru
     pull->stage_open = false;
     pull->held = *event->held;
     if (pull->full) {
-        /* This full sync did what it was for; a later one that is needed soon is a matter of the allowance. */
+        /* This full sync did what it was for; a later one that is needed soon is a matter of the allowance.
+         */
         pull->full_wanted = false;
     }
     succeed(pull, event, PULL_CONDITION_IN_STEP, effect);
@@ -640,7 +661,8 @@ static void on_commit_refused(struct pull *pull, const struct pull_event *event,
         overtaken(pull, event, effect);
     } else if (event->code == KAART_FORK) {
         forked(pull, event, effect);
-        effect->freeze = false; /* the store froze the feed and kept the proof, in the transaction that found it */
+        effect->freeze =
+            false; /* the store froze the feed and kept the proof, in the transaction that found it */
         note_trouble(pull, KAART_FORK, event->text);
     } else {
         struct pull_event failure = *event;
@@ -655,7 +677,8 @@ static void on_commit_refused(struct pull *pull, const struct pull_event *event,
 
 static void on_hint(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
-    int64_t gap = pull->failures || pull->condition == PULL_CONDITION_ABSENT ? PULL_HINT_BACKOFF_GAP_MS : PULL_HINT_GAP_MS;
+    int64_t gap = pull->failures || pull->condition == PULL_CONDITION_ABSENT ? PULL_HINT_BACKOFF_GAP_MS
+                                                                             : PULL_HINT_GAP_MS;
     int64_t due;
 
     if (pull->state != WAITING) {
@@ -695,7 +718,8 @@ static void on_tick(struct pull *pull, const struct pull_event *event, struct pu
     if (pull->state != WAITING)
         return;
     if (pull->due_ms == 0) /* the first one: not all feeds and peers at one moment */
-        pull->due_ms = event->now_ms + 1 + retry_spread(least(pull->options.every_ms / 4, 3000), event->random);
+        pull->due_ms =
+            event->now_ms + 1 + retry_spread(least(pull->options.every_ms / 4, 3000), event->random);
     if (event->now_ms >= pull->due_ms) {
         begin(pull, event, effect);
         return;
@@ -810,7 +834,8 @@ static void explain_next(const struct pull *pull, int64_t now_ms, char *text, si
     int64_t at = full ? most(pull->due_ms, pull->full_unfinished ? 0 : pull->full_allowed_ms) : pull->due_ms;
 
     if (pull->state != WAITING) {
-        snprintf(text, size, "%s is running", pull->full || pull->state == LOOKING ? "a full sync" : "an exchange");
+        snprintf(text, size, "%s is running",
+                 pull->full || pull->state == LOOKING ? "a full sync" : "an exchange");
         return;
     }
     retry_words(at - now_ms, words);
@@ -833,25 +858,28 @@ void pull_explain(const struct pull *pull, int64_t now_ms, char text[PULL_EXPLAI
     case PULL_CONDITION_BEHIND:
         if (offered->epoch != held->epoch)
             snprintf(text, PULL_EXPLAIN_SIZE,
-                     "behind: offers epoch %" PRIu64 ", held is epoch %" PRIu64 "; nothing was taken; %s", offered->epoch,
-                     held->epoch, next);
+                     "behind: offers epoch %" PRIu64 ", held is epoch %" PRIu64 "; nothing was taken; %s",
+                     offered->epoch, held->epoch, next);
         else
-            snprintf(text, PULL_EXPLAIN_SIZE, "behind: offers size %" PRIu64 ", held is size %" PRIu64 "; nothing was taken; %s",
+            snprintf(text, PULL_EXPLAIN_SIZE,
+                     "behind: offers size %" PRIu64 ", held is size %" PRIu64 "; nothing was taken; %s",
                      offered->size, held->size, next);
         break;
     case PULL_CONDITION_CATCHING_UP:
         snprintf(text, PULL_EXPLAIN_SIZE, "catching up: %s", next);
         break;
     case PULL_CONDITION_FULL_DUE:
-        snprintf(text, PULL_EXPLAIN_SIZE, "no delta leads from epoch %" PRIu64 " size %" PRIu64 " to epoch %" PRIu64 " size %" PRIu64 "; %s",
+        snprintf(text, PULL_EXPLAIN_SIZE,
+                 "no delta leads from epoch %" PRIu64 " size %" PRIu64 " to epoch %" PRIu64 " size %" PRIu64
+                 "; %s",
                  held->epoch, held->size, offered->epoch, offered->size, next);
         break;
     case PULL_CONDITION_ABSENT:
         snprintf(text, PULL_EXPLAIN_SIZE, "%s; %s", pull->fault.text, next);
         break;
     case PULL_CONDITION_UNREACHABLE:
-        snprintf(text, PULL_EXPLAIN_SIZE, "%s (failure %u in a row); what is held stays in service; %s", pull->fault.text,
-                 pull->failures, next);
+        snprintf(text, PULL_EXPLAIN_SIZE, "%s (failure %u in a row); what is held stays in service; %s",
+                 pull->fault.text, pull->failures, next);
         break;
     case PULL_CONDITION_REFUSED:
         snprintf(text, PULL_EXPLAIN_SIZE, "refused: %s; nothing was changed; %s", pull->fault.text, next);
@@ -860,9 +888,12 @@ void pull_explain(const struct pull *pull, int64_t now_ms, char text[PULL_EXPLAI
         snprintf(text, PULL_EXPLAIN_SIZE, "the own store could not take it: %s; %s", pull->fault.text, next);
         break;
     case PULL_CONDITION_FROZEN:
-        snprintf(text, PULL_EXPLAIN_SIZE, "frozen at epoch %" PRIu64 " size %" PRIu64 ": %s; only a higher epoch under a configured key leads on",
+        snprintf(text, PULL_EXPLAIN_SIZE,
+                 "frozen at epoch %" PRIu64 " size %" PRIu64
+                 ": %s; only a higher epoch under a configured key leads on",
                  held->epoch, held->size,
-                 pull->fault.text[0] ? pull->fault.text : "the origin signed two histories (spec/feed.md [DEATH-2])");
+                 pull->fault.text[0] ? pull->fault.text
+                                     : "the origin signed two histories (spec/feed.md [DEATH-2])");
         break;
     }
 }

@@ -66,7 +66,8 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static void wait_until(struct push *push, const struct push_event *event, int64_t due_ms, struct push_effect *effect)
+static void wait_until(struct push *push, const struct push_event *event, int64_t due_ms,
+                       struct push_effect *effect)
 {
     push->state = WAITING;
     push->due_ms = later(later(due_ms, push->not_before_ms), event->now_ms + 1);
@@ -99,9 +100,13 @@ static void fail(struct push *push, const struct push_event *event, enum push_co
     push->condition = condition;
     note_trouble(push, code, text);
     if (event->retry_after_ms > 0)
-        push->not_before_ms = event->now_ms + (event->retry_after_ms < RETRY_AFTER_MAX_MS ? event->retry_after_ms : RETRY_AFTER_MAX_MS);
+        push->not_before_ms =
+            event->now_ms +
+            (event->retry_after_ms < RETRY_AFTER_MAX_MS ? event->retry_after_ms : RETRY_AFTER_MAX_MS);
     wait_until(push, event,
-               event->now_ms + retry_backoff(push->failures, PUSH_BACKOFF_MS, PUSH_BACKOFF_MAX_MS, event->random), effect);
+               event->now_ms +
+                   retry_backoff(push->failures, PUSH_BACKOFF_MS, PUSH_BACKOFF_MAX_MS, event->random),
+               effect);
 }
 
 static void succeed(struct push *push, const struct push_event *event, enum push_condition condition,
@@ -167,12 +172,14 @@ static void on_answer(struct push *push, const struct push_event *event, struct 
     }
     push->wants = true;
     if (event->epoch != push->head.epoch) {
-        fail(push, event, PUSH_CONDITION_REFUSED, KAART_ORDER, "the peer asks for an epoch that is not the held one (spec/feed.md [PUSH-2])", effect);
+        fail(push, event, PUSH_CONDITION_REFUSED, KAART_ORDER,
+             "the peer asks for an epoch that is not the held one (spec/feed.md [PUSH-2])", effect);
         return;
     }
     if (push->state == SENDING && event->position <= push->sent_from && ++push->stuck >= PUSH_STUCK_MAX) {
         push->stuck = 0;
-        fail(push, event, PUSH_CONDITION_REFUSED, KAART_ORDER, "the peer's position does not move (spec/feed.md [PUSH-6])", effect);
+        fail(push, event, PUSH_CONDITION_REFUSED, KAART_ORDER,
+             "the peer's position does not move (spec/feed.md [PUSH-6])", effect);
         return;
     }
     send_page(push, event->position, effect);
@@ -187,7 +194,8 @@ static void on_conflict(struct push *push, const struct push_event *event, struc
     } else if (event->epoch == push->head.epoch && event->position == push->head.size) {
         succeed(push, event, PUSH_CONDITION_IN_STEP, effect);
     } else { /* another transfer of the feed runs there; it may bring the same */
-        fail(push, event, PUSH_CONDITION_HINTED, KAART_BUSY, event->text ? event->text : "the peer is taking another transfer of this feed", effect);
+        fail(push, event, PUSH_CONDITION_HINTED, KAART_BUSY,
+             event->text ? event->text : "the peer is taking another transfer of this feed", effect);
     }
 }
 
@@ -214,7 +222,8 @@ static void on_changed(struct push *push, const struct push_event *event, struct
 {
     int64_t due;
 
-    if (push->head_known && checkpoint_compare(&push->head, event->checkpoint) == CHECKPOINT_SAME && !push->changed)
+    if (push->head_known && checkpoint_compare(&push->head, event->checkpoint) == CHECKPOINT_SAME &&
+        !push->changed)
         return;
     bool news = is_news(push, event->checkpoint);
     push->head = *event->checkpoint;
@@ -229,7 +238,8 @@ static void on_changed(struct push *push, const struct push_event *event, struct
     else if (push->failures)
         due = push->due_ms; /* news does not shorten the backoff */
     else
-        due = later(event->now_ms + retry_spread(PUSH_GATHER_MS / 10, event->random), push->offered_ms + PUSH_GATHER_MS);
+        due = later(event->now_ms + retry_spread(PUSH_GATHER_MS / 10, event->random),
+                    push->offered_ms + PUSH_GATHER_MS);
     if (push->state == WAITING && push->due_ms < due)
         due = push->due_ms;
     wait_until(push, event, due, effect);
@@ -273,8 +283,9 @@ void push_handle(struct push *push, const struct push_event *event, struct push_
     case PUSH_FAILED:
         if (asking)
             fail(push, event,
-                 event->code == KAART_IO || event->code == KAART_BUSY || event->code == KAART_NOMEM ? PUSH_CONDITION_UNREACHABLE
-                                                                                                   : PUSH_CONDITION_REFUSED,
+                 event->code == KAART_IO || event->code == KAART_BUSY || event->code == KAART_NOMEM
+                     ? PUSH_CONDITION_UNREACHABLE
+                     : PUSH_CONDITION_REFUSED,
                  event->code, event->text, effect);
         break;
     }
@@ -304,24 +315,29 @@ void push_explain(const struct push *push, int64_t now_ms, char text[PUSH_EXPLAI
         snprintf(text, PUSH_EXPLAIN_SIZE, "%s", push->head_known ? "not told yet" : "nothing to tell");
         break;
     case PUSH_CONDITION_HINTED:
-        snprintf(text, PUSH_EXPLAIN_SIZE, "told of size %" PRIu64 "; the peer takes it by itself", push->head.size);
+        snprintf(text, PUSH_EXPLAIN_SIZE, "told of size %" PRIu64 "; the peer takes it by itself",
+                 push->head.size);
         break;
     case PUSH_CONDITION_IN_STEP:
         snprintf(text, PUSH_EXPLAIN_SIZE, "the peer holds size %" PRIu64 " as well", push->head.size);
         break;
     case PUSH_CONDITION_SENDING:
-        snprintf(text, PUSH_EXPLAIN_SIZE, "sending from position %" PRIu64 " of %" PRIu64, push->sent_from, push->head.size);
+        snprintf(text, PUSH_EXPLAIN_SIZE, "sending from position %" PRIu64 " of %" PRIu64, push->sent_from,
+                 push->head.size);
         break;
     case PUSH_CONDITION_AHEAD:
-        snprintf(text, PUSH_EXPLAIN_SIZE, "the peer holds epoch %" PRIu64 " size %" PRIu64 ", more than this node", push->peer_epoch,
+        snprintf(text, PUSH_EXPLAIN_SIZE,
+                 "the peer holds epoch %" PRIu64 " size %" PRIu64 ", more than this node", push->peer_epoch,
                  push->peer_position);
         break;
     case PUSH_CONDITION_UNKNOWN:
-        snprintf(text, PUSH_EXPLAIN_SIZE, "%s; next attempt in %s, or when there is news", push->fault.text, words);
+        snprintf(text, PUSH_EXPLAIN_SIZE, "%s; next attempt in %s, or when there is news", push->fault.text,
+                 words);
         break;
     case PUSH_CONDITION_UNREACHABLE:
     case PUSH_CONDITION_REFUSED:
-        snprintf(text, PUSH_EXPLAIN_SIZE, "%s (failure %u in a row); next attempt in %s", push->fault.text, push->failures, words);
+        snprintf(text, PUSH_EXPLAIN_SIZE, "%s (failure %u in a row); next attempt in %s", push->fault.text,
+                 push->failures, words);
         break;
     }
 }

@@ -1,8 +1,10 @@
 /*
- * push.h - the state machine that tells one peer of one feed's new heads, and sends what it cannot fetch. spec/feed.md [PUSH].
+ * push.h - the state machine that tells one peer of one feed's new heads, and sends what it cannot fetch.
+ * spec/feed.md [PUSH].
  *
- * Pull is the truth; a push that is lost costs only time. The offer (POST checkpoint) is at once the hint: a receiver that can pull the feed
- * by itself answers that it does not want the transfer, and that is all. The receiver decides.
+ * Pull is the truth; a push that is lost costs only time. The offer (POST checkpoint) is at once the hint: a
+ * receiver that can pull the feed by itself answers that it does not want the transfer, and that is all. The
+ * receiver decides.
  *
  *               changed (gathered)        +----------+  not wanted, in step, or ahead of us
  *      +------> ------------------------> | OFFERING | -------------------------------------> RESTING
@@ -13,8 +15,8 @@
  *      |                                  | SENDING  | <--------------------------------------+
  *      |                                  +----------+
  *      |                                    |  |  head taken: RESTING
- *      +--- failed, conflict, refused, -----+  +-------------------------> RESTING (or offer again, if it changed meanwhile)
- *           absent: WAITING (backoff)
+ *      +--- failed, conflict, refused, -----+  +-------------------------> RESTING (or offer again, if it
+ * changed meanwhile) absent: WAITING (backoff)
  *
  * Failure counters are reset by a success of this exchange only.
  */
@@ -35,7 +37,8 @@
 #define PUSH_BACKOFF_MS (5LL * 1000)
 #define PUSH_BACKOFF_MAX_MS (60LL * 60 * 1000)
 
-/* A peer that does not know the feed (or us) is told again after this time, or when there is news, but with this gap at least. */
+/* A peer that does not know the feed (or us) is told again after this time, or when there is news, but with
+ * this gap at least. */
 #define PUSH_ABSENT_MS (60LL * 60 * 1000)
 #define PUSH_ABSENT_GAP_MS (60LL * 1000)
 
@@ -51,7 +54,8 @@ enum push_event_type {
     PUSH_ANSWERED, /* 200 to an offer or a page: `epoch`, `position`, `wanted` */
     PUSH_CONFLICT, /* 409: `epoch`, `position`; not newer, or another transfer runs */
     PUSH_UNKNOWN,  /* 404 */
-    PUSH_FAILED,   /* `code`, `text`, `retry_after_ms`; KAART_IO and KAART_BUSY: the transfer broke off; else: the peer refused what was sent */
+    PUSH_FAILED,   /* `code`, `text`, `retry_after_ms`; KAART_IO and KAART_BUSY: the transfer broke off; else:
+                      the peer refused what was sent */
 };
 
 struct push_event {
@@ -85,13 +89,13 @@ struct push_effect {
 
 enum push_condition {
     PUSH_CONDITION_NEW,
-    PUSH_CONDITION_HINTED,      /* told; it pulls by itself */
-    PUSH_CONDITION_IN_STEP,     /* it holds what we hold */
+    PUSH_CONDITION_HINTED,  /* told; it pulls by itself */
+    PUSH_CONDITION_IN_STEP, /* it holds what we hold */
     PUSH_CONDITION_SENDING,
-    PUSH_CONDITION_AHEAD,       /* it holds more than we do */
-    PUSH_CONDITION_UNKNOWN,     /* it does not know the feed, or us */
+    PUSH_CONDITION_AHEAD,   /* it holds more than we do */
+    PUSH_CONDITION_UNKNOWN, /* it does not know the feed, or us */
     PUSH_CONDITION_UNREACHABLE,
-    PUSH_CONDITION_REFUSED,     /* it refused what we sent */
+    PUSH_CONDITION_REFUSED, /* it refused what we sent */
 };
 const char *push_condition_name(enum push_condition condition);
 

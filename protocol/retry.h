@@ -1,8 +1,9 @@
 /*
- * retry.h - when to try again: intervals with jitter, exponential backoff with a cap. Pure: randomness is handed in.
+ * retry.h - when to try again: intervals with jitter, exponential backoff with a cap. Pure: randomness is
+ * handed in.
  *
- * A fleet that polls, retries or falls back to full syncs at one moment is a stampede, so nothing here is exact.
- * All durations are milliseconds.
+ * A fleet that polls, retries or falls back to full syncs at one moment is a stampede, so nothing here is
+ * exact. All durations are milliseconds.
  */
 #ifndef KAARTD_PROTOCOL_RETRY_H
 #define KAARTD_PROTOCOL_RETRY_H
@@ -20,8 +21,8 @@ int64_t retry_interval(int64_t every_ms, uint32_t random);
 /* Between 0 and `most_ms`, both included; 0 for a negative `most_ms`. */
 int64_t retry_spread(int64_t most_ms, uint32_t random);
 
-/* After the `failures`th failure in a row (1: the first): `base_ms` doubled for each further one, at most `cap_ms`, of that the upper half at random;
- * at least 1. */
+/* After the `failures`th failure in a row (1: the first): `base_ms` doubled for each further one, at most
+ * `cap_ms`, of that the upper half at random; at least 1. */
 int64_t retry_backoff(unsigned failures, int64_t base_ms, int64_t cap_ms, uint32_t random);
 
 /* A duration as an operator reads it, rounded up: "now", "850 ms", "42 s", "42 min", "5 h", "3 days". */

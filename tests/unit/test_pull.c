@@ -16,7 +16,12 @@
 /* A head of epoch `e`, size `s`, floor `f`, time `t`; the root's first byte is `r`. */
 static struct checkpoint head(uint64_t e, uint64_t s, uint64_t f, uint8_t r, int64_t t)
 {
-    struct checkpoint c = {.feed = "houten.example/public", .epoch = e, .size = s, .live = s ? s - s / 4 : 0, .floor = f, .time_s = t};
+    struct checkpoint c = {.feed = "houten.example/public",
+                           .epoch = e,
+                           .size = s,
+                           .live = s ? s - s / 4 : 0,
+                           .floor = f,
+                           .time_s = t};
     c.root.bytes[0] = r;
     return c;
 }
@@ -63,7 +68,7 @@ static enum pull_action at(struct world *w, enum pull_event_type type, uint64_t 
     return hand(w, (struct pull_event){.type = type, .next = next});
 }
 
-static enum pull_action fail(struct world *w, int code, const char *text)
+static enum pull_action failed(struct world *w, int code, const char *text)
 {
     return hand(w, (struct pull_event){.type = PULL_FAILED, .code = code, .text = text});
 }
@@ -77,7 +82,8 @@ static enum pull_action commit(struct world *w, struct checkpoint c)
 
 static enum pull_action refuse(struct world *w, int code)
 {
-    return hand(w, (struct pull_event){.type = PULL_COMMIT_REFUSED, .code = code, .text = "the text of the store"});
+    return hand(
+        w, (struct pull_event){.type = PULL_COMMIT_REFUSED, .code = code, .text = "the text of the store"});
 }
 
 /* Lets time pass until the machine's own next step. */
@@ -169,7 +175,8 @@ static void heads_alone(void **state)
     } cases[] = {
         {"the same", head(100, 40, 5, 1, 1000), PULL_WAIT, PULL_CONDITION_IN_STEP, false},
         {"heartbeat", head(100, 40, 5, 1, 4600), PULL_OPEN_STAGE, PULL_CONDITION_CATCHING_UP, false},
-        {"newer, all dead again", head(100, 44, 5, 2, 4600), PULL_OPEN_STAGE, PULL_CONDITION_CATCHING_UP, false},
+        {"newer, all dead again", head(100, 44, 5, 2, 4600), PULL_OPEN_STAGE, PULL_CONDITION_CATCHING_UP,
+         false},
         {"same state, earlier", head(100, 40, 5, 1, 900), PULL_WAIT, PULL_CONDITION_BEHIND, false},
         {"smaller, earlier", head(100, 39, 5, 3, 999), PULL_WAIT, PULL_CONDITION_BEHIND, false},
         {"lower epoch", head(99, 400, 0, 3, 9999), PULL_WAIT, PULL_CONDITION_BEHIND, false},
@@ -248,11 +255,14 @@ static void ends_of_a_delta(void **state)
         enum pull_condition condition;
         bool freeze;
     } cases[] = {
-        {"newer", head(100, 50, 5, 2, 1001), PULL_COMMIT, PULL_STAGE_LEAVE, PULL_CONDITION_CATCHING_UP, false},
+        {"newer", head(100, 50, 5, 2, 1001), PULL_COMMIT, PULL_STAGE_LEAVE, PULL_CONDITION_CATCHING_UP,
+         false},
         {"behind", head(100, 30, 5, 2, 999), PULL_WAIT, PULL_STAGE_DROP, PULL_CONDITION_BEHIND, false},
-        {"floor rose on the way", head(100, 50, 45, 2, 1001), PULL_WAIT, PULL_STAGE_DROP, PULL_CONDITION_FULL_DUE, false},
+        {"floor rose on the way", head(100, 50, 45, 2, 1001), PULL_WAIT, PULL_STAGE_DROP,
+         PULL_CONDITION_FULL_DUE, false},
         {"fork", head(100, 40, 5, 2, 1001), PULL_WAIT, PULL_STAGE_DROP, PULL_CONDITION_FROZEN, true},
-        {"new epoch on the way", head(101, 50, 0, 2, 1001), PULL_WAIT, PULL_STAGE_DROP, PULL_CONDITION_FULL_DUE, false},
+        {"new epoch on the way", head(101, 50, 0, 2, 1001), PULL_WAIT, PULL_STAGE_DROP,
+         PULL_CONDITION_FULL_DUE, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct world w;
@@ -272,7 +282,9 @@ static void entries_beside_the_held_head_are_a_fault(void **state)
     struct world w;
     taking(&w);
     struct checkpoint same = head(100, 40, 5, 1, 1000);
-    assert_int_equal(hand(&w, (struct pull_event){.type = PULL_HEAD_REACHED, .checkpoint = &same, .entries = 1}), PULL_WAIT);
+    assert_int_equal(
+        hand(&w, (struct pull_event){.type = PULL_HEAD_REACHED, .checkpoint = &same, .entries = 1}),
+        PULL_WAIT);
     assert_int_equal(w.effect.stage, PULL_STAGE_DROP);
     assert_int_equal(status(&w).condition, PULL_CONDITION_REFUSED);
     explains(&w, "[SYNC-12]");
@@ -286,7 +298,7 @@ static void wrong_content_leads_to_one_full_sync_an_hour(void **state)
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         struct world w;
         taking(&w);
-        assert_int_equal(fail(&w, codes[i], "seq 12 after 13"), PULL_WAIT);
+        assert_int_equal(failed(&w, codes[i], "seq 12 after 13"), PULL_WAIT);
         assert_int_equal(w.effect.stage, PULL_STAGE_DROP);
         assert_int_equal(status(&w).condition, PULL_CONDITION_REFUSED);
         assert_int_equal(status(&w).refusals[-codes[i]], 1);
@@ -318,7 +330,7 @@ static void wrong_content_leads_to_one_full_sync_an_hour(void **state)
             assert_int_equal(tell(&w, PULL_ENTRIES), PULL_OPEN_STAGE);
             assert_false(w.effect.full);
             assert_int_equal(at(&w, PULL_STAGE_OPENED, 40), PULL_TAKE);
-            assert_int_equal(fail(&w, codes[i], "again"), PULL_WAIT);
+            assert_int_equal(failed(&w, codes[i], "again"), PULL_WAIT);
         }
         pull_free(w.pull);
 
@@ -334,12 +346,12 @@ static void a_delta_that_works_again_ends_the_doubt(void **state)
     (void)state;
     struct world w;
     taking(&w);
-    fail(&w, KAART_ORDER, "x");
+    failed(&w, KAART_ORDER, "x");
     /* the full sync fails as well */
     due(&w);
     offer(&w, PULL_OFFERED, head(100, 50, 5, 2, 1001));
     at(&w, PULL_STAGE_OPENED, 0);
-    fail(&w, KAART_ORDER, "x");
+    failed(&w, KAART_ORDER, "x");
     assert_int_equal(status(&w).failures, 2);
     assert_int_equal(due(&w), PULL_ASK_CHANGES);
     tell(&w, PULL_ENTRIES);
@@ -356,7 +368,8 @@ static void an_unsigned_head_is_not_mended_by_a_full_sync(void **state)
     (void)state;
     struct world w;
     asking(&w);
-    assert_int_equal(fail(&w, KAART_SIGNATURE, "no configured key signed the note (spec/feed.md [NOTE-7])"), PULL_WAIT);
+    assert_int_equal(failed(&w, KAART_SIGNATURE, "no configured key signed the note (spec/feed.md [NOTE-7])"),
+                     PULL_WAIT);
     assert_int_equal(status(&w).condition, PULL_CONDITION_REFUSED);
     explains(&w, "next attempt in");
     assert_int_equal(due(&w), PULL_ASK_CHANGES);
@@ -369,7 +382,7 @@ static void lost_connections_back_off_and_go_on(void **state)
     struct world w;
     taking(&w);
     at(&w, PULL_PAGE_ENDED, 60);
-    assert_int_equal(fail(&w, KAART_IO, "connection reset"), PULL_WAIT);
+    assert_int_equal(failed(&w, KAART_IO, "connection reset"), PULL_WAIT);
     assert_int_equal(w.effect.stage, PULL_STAGE_KEEP);
     assert_int_equal(w.effect.at_ms - w.now, PULL_BACKOFF_MS);
     explains(&w, "connection reset (failure 1 in a row)");
@@ -391,7 +404,7 @@ static void backoff_grows_to_its_cap_and_success_resets_it(void **state)
     int64_t last = 0;
     asking(&w);
     for (int i = 0; i < 30; i++) {
-        assert_int_equal(fail(&w, KAART_IO, "no route"), PULL_WAIT);
+        assert_int_equal(failed(&w, KAART_IO, "no route"), PULL_WAIT);
         int64_t wait = w.effect.at_ms - w.now;
         assert_true(wait >= last && wait <= PULL_BACKOFF_MAX_MS);
         last = wait;
@@ -401,7 +414,7 @@ static void backoff_grows_to_its_cap_and_success_resets_it(void **state)
     tell(&w, PULL_NOT_MODIFIED);
     assert_int_equal(status(&w).failures, 0);
     due(&w);
-    fail(&w, KAART_IO, "no route");
+    failed(&w, KAART_IO, "no route");
     assert_int_equal(w.effect.at_ms - w.now, PULL_BACKOFF_MS);
     pull_free(w.pull);
 }
@@ -411,7 +424,8 @@ static void retry_after_is_honoured_and_bounded(void **state)
     (void)state;
     struct world w;
     asking(&w);
-    hand(&w, (struct pull_event){.type = PULL_FAILED, .code = KAART_BUSY, .text = "HTTP 429", .retry_after_ms = 5000000});
+    hand(&w, (struct pull_event){
+                 .type = PULL_FAILED, .code = KAART_BUSY, .text = "HTTP 429", .retry_after_ms = 5000000});
     assert_int_equal(w.effect.at_ms, w.now + 5000000);
     /* a hint does not shorten it, the operator may */
     tell(&w, PULL_HINTED);
@@ -428,12 +442,12 @@ static void a_delta_that_always_breaks_gives_way_to_a_full_sync(void **state)
     struct world w;
     taking(&w);
     for (int i = 1; i < PULL_BREAKS_MAX; i++) {
-        fail(&w, KAART_IO, "cut off");
+        failed(&w, KAART_IO, "cut off");
         assert_int_equal(w.effect.stage, PULL_STAGE_KEEP);
         assert_int_equal(due(&w), PULL_OPEN_STAGE);
         assert_int_equal(at(&w, PULL_STAGE_OPENED, 40), PULL_ASK_CHANGES);
     }
-    fail(&w, KAART_IO, "cut off");
+    failed(&w, KAART_IO, "cut off");
     assert_int_equal(w.effect.stage, PULL_STAGE_DROP);
     assert_int_equal(due(&w), PULL_ASK_CHECKPOINT);
     pull_free(w.pull);
@@ -445,7 +459,7 @@ static void progress_keeps_a_delta_going(void **state)
     struct world w;
     taking(&w);
     for (unsigned i = 1; i < 4 * PULL_BREAKS_MAX; i++) {
-        fail(&w, KAART_IO, "cut off");
+        failed(&w, KAART_IO, "cut off");
         assert_int_equal(w.effect.stage, PULL_STAGE_KEEP);
         assert_int_equal(due(&w), PULL_OPEN_STAGE);
         assert_int_equal(at(&w, PULL_STAGE_OPENED, 40 + i), PULL_ASK_CHANGES);
@@ -464,7 +478,7 @@ static void a_full_sync_goes_on_without_a_new_allowance(void **state)
     assert_int_equal(offer(&w, PULL_OFFERED, head(101, 30, 0, 3, 2000)), PULL_OPEN_STAGE);
     int64_t allowed = status(&w).full_allowed_ms;
     at(&w, PULL_STAGE_OPENED, 0);
-    fail(&w, KAART_IO, "cut off");
+    failed(&w, KAART_IO, "cut off");
     assert_int_equal(w.effect.stage, PULL_STAGE_KEEP);
     pull_memory(w.pull, memory);
     assert_int_equal(due(&w), PULL_ASK_CHECKPOINT);
@@ -492,7 +506,7 @@ static void the_first_sync_is_not_free_for_ever(void **state)
     (void)state;
     struct world w;
     taking_first(&w);
-    fail(&w, KAART_ORDER, "lies");
+    failed(&w, KAART_ORDER, "lies");
     assert_true(w.effect.remember);
     assert_int_equal(status(&w).full_allowed_ms, w.now + FULL);
     assert_true(w.effect.at_ms >= w.now + PULL_BACKOFF_MS);
@@ -503,7 +517,7 @@ static void the_first_sync_is_not_free_for_ever(void **state)
 
     /* broken connections are no lies */
     taking_first(&w);
-    fail(&w, KAART_IO, "cut off");
+    failed(&w, KAART_IO, "cut off");
     assert_int_equal(status(&w).full_allowed_ms, 0);
     assert_int_equal(w.effect.stage, PULL_STAGE_KEEP);
     assert_int_equal(due(&w), PULL_ASK_CHECKPOINT);
@@ -563,7 +577,7 @@ static void looking_again_can_end_it(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct world w;
         taking(&w);
-        fail(&w, KAART_ORDER, "lies");
+        failed(&w, KAART_ORDER, "lies");
         assert_int_equal(due(&w), PULL_ASK_CHECKPOINT);
         print_message("  %s\n", cases[i].what);
         assert_int_equal(offer(&w, PULL_OFFERED, cases[i].offered), cases[i].action);
@@ -708,7 +722,9 @@ static void the_own_store_is_not_the_sources_fault(void **state)
 
     asking(&w);
     tell(&w, PULL_ENTRIES);
-    assert_int_equal(hand(&w, (struct pull_event){.type = PULL_STAGE_FAILED, .code = KAART_IO, .text = "disk full"}), PULL_WAIT);
+    assert_int_equal(
+        hand(&w, (struct pull_event){.type = PULL_STAGE_FAILED, .code = KAART_IO, .text = "disk full"}),
+        PULL_WAIT);
     assert_int_equal(status(&w).condition, PULL_CONDITION_LOCAL);
     pull_free(w.pull);
 
@@ -743,10 +759,10 @@ static void hints_come_at_once_but_not_in_floods(void **state)
     /* in backoff: one look in a while, and the count of failures stays */
     due(&w);
     for (int i = 0; i < 8; i++) {
-        fail(&w, KAART_IO, "down");
+        failed(&w, KAART_IO, "down");
         tell(&w, PULL_WANTED);
     }
-    fail(&w, KAART_IO, "down");
+    failed(&w, KAART_IO, "down");
     unsigned failures = status(&w).failures;
     assert_int_equal(tell(&w, PULL_HINTED), PULL_WAIT);
     assert_int_equal(w.effect.at_ms, w.now + PULL_HINT_BACKOFF_GAP_MS);
@@ -757,8 +773,10 @@ static void hints_come_at_once_but_not_in_floods(void **state)
 static void nobody_waits_for_these(void **state)
 {
     (void)state;
-    const enum pull_event_type strays[] = {PULL_NOT_MODIFIED, PULL_OFFERED,      PULL_ENTRIES,   PULL_PAGE_ENDED,     PULL_HEAD_REACHED, PULL_ABSENT,
-                                           PULL_FAILED,       PULL_STAGE_OPENED, PULL_STAGE_FAILED, PULL_COMMITTED, PULL_COMMIT_REFUSED};
+    const enum pull_event_type strays[] = {PULL_NOT_MODIFIED, PULL_OFFERED,       PULL_ENTRIES,
+                                           PULL_PAGE_ENDED,   PULL_HEAD_REACHED,  PULL_ABSENT,
+                                           PULL_FAILED,       PULL_STAGE_OPENED,  PULL_STAGE_FAILED,
+                                           PULL_COMMITTED,    PULL_COMMIT_REFUSED};
     struct world w;
     begin_with(&w, true, head(100, 40, 5, 1, 1000), NULL);
     tell(&w, PULL_TICK);
@@ -786,7 +804,8 @@ static void wrong_answers_of_the_protocol(void **state)
 static void memory_survives_nonsense(void **state)
 {
     (void)state;
-    const char *texts[] = {"", "full", "full x y", "full -5 0", "full 99999999999999999999999 1", "full 12 1 garbage"};
+    const char *texts[] = {
+        "", "full", "full x y", "full -5 0", "full 99999999999999999999999 1", "full 12 1 garbage"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct world w;
         begin_with(&w, true, head(100, 40, 5, 1, 1000), texts[i]);

@@ -50,8 +50,11 @@ static void words(void **state)
     const struct {
         int64_t ms;
         const char *text;
-    } cases[] = {{-1, "now"},        {0, "now"},           {850, "850 ms"},          {1000, "1 s"},         {1001, "2 s"},
-                 {119999, "120 s"},  {120000, "2 min"},    {42 * 60000, "42 min"},   {7200000, "2 h"},      {2 * 86400000LL, "2 days"},
+    } cases[] = {{-1, "now"},        {0, "now"},
+                 {850, "850 ms"},    {1000, "1 s"},
+                 {1001, "2 s"},      {119999, "120 s"},
+                 {120000, "2 min"},  {42 * 60000, "42 min"},
+                 {7200000, "2 h"},   {2 * 86400000LL, "2 days"},
                  {86400001, "25 h"}, {INT64_MAX, "106751991168 days"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[RETRY_WORDS_SIZE];
