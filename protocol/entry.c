@@ -214,6 +214,9 @@ static int read_member(void *context, struct span name, struct span value, struc
         envelope->seen |= members[i].seen;
         if (members[i].read(envelope->entry, value) == KAART_OK)
             return KAART_OK;
+        if (value.data[0] != '{' && memchr(value.data, '\\', value.size))
+            return fault_set(fault, KAART_SYNTAX, "entry: an escape in the value of %s [ENTRY-2]",
+                             members[i].name);
         return fault_set(fault, KAART_SYNTAX, "entry: %s must be %s", members[i].name, members[i].wanted);
     }
     if (memchr(name.data, '\\', name.size))

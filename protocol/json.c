@@ -178,6 +178,13 @@ static bool has_special(uint64_t word)
     return ((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & highs;
 }
 
+static int refuse_escape(struct check *c)
+{
+    if (c->end - c->at > 2 && c->at[1] == 'u' && hex_unit(c->at + 2, c->end) >= 0)
+        return refuse(c, "JSON-2", "lone surrogate");
+    return refuse(c, "RFC 8259", "invalid escape");
+}
+
 /* A byte inside a string that is neither plain nor the closing quote: an escape or a sequence of UTF-8. Adds
  * to *hash. */
 static int check_special(struct check *c, uint32_t *hash, bool *escaped)
@@ -195,7 +202,7 @@ static int check_special(struct check *c, uint32_t *hash, bool *escaped)
     } else {
         used = resolve_escape(c->at, c->end, bytes, &size);
         if (used == 0)
-            return refuse(c, "JSON-2", "invalid escape or lone surrogate");
+            return refuse_escape(c);
         if (bytes[0] == '\0')
             return refuse(c, "JSON-3", "NUL by escape");
         *escaped = true;

@@ -424,8 +424,10 @@ int note_open(const char *note, size_t size, const struct verifier_key *keys, si
     if (!is_note_text(note, size))
         return fault_set(fault, KAART_SYNTAX, "note: not lines of UTF-8 [NOTE-1]");
     separator = find_separator(note, size);
-    if (separator == 0 || separator + 1 == size)
-        return fault_set(fault, KAART_SYNTAX, "note: no signatures behind an empty line [NOTE-2]");
+    if (separator == 0)
+        return fault_set(fault, KAART_SYNTAX, "note: no empty line before the signatures [NOTE-2]");
+    if (separator + 1 == size)
+        return fault_set(fault, KAART_SYNTAX, "note: no signatures [NOTE-3]");
     for (size_t at = separator + 1; at < size;) {
         size_t line_size = (size_t)((const char *)memchr(note + at, '\n', size - at) - (note + at));
         int code;

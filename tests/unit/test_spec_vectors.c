@@ -130,6 +130,17 @@ static const char *what(const cJSON *vector)
     return json_get_string(vector, "what");
 }
 
+/* A refusal names the clause that the vector says, or the plain grammar of JSON, which has no clause of ours.
+ */
+static void assert_clause(const cJSON *vector, const struct fault *fault)
+{
+    char clause[40];
+
+    snprintf(clause, sizeof clause, "[%s]", json_get_string(vector, "clause"));
+    if (!strstr(fault->text, clause) && !strstr(fault->text, "[RFC 8259]"))
+        fail_msg("%s: \"%s\" does not name %s", what(vector), fault->text, clause);
+}
+
 /* ---- entries ---- */
 
 static void check_good_entry(const cJSON *vector)
@@ -171,7 +182,7 @@ static void test_entries(void **state)
 
         if (entry_parse(line, size, &entry, &fault) == KAART_OK)
             fail_msg("accepted: %s [%s]", what(vector), json_get_string(vector, "clause"));
-        assert_true(fault.text[0] != '\0');
+        assert_clause(vector, &fault);
         free(line);
     }
     cJSON_Delete(vectors);
@@ -417,7 +428,7 @@ static void test_notes(void **state)
 
         if (open_vector(vector, keys, &note, &text_size, &fault) == KAART_OK)
             fail_msg("accepted: %s [%s]", what(vector), json_get_string(vector, "clause"));
-        assert_true(fault.text[0] != '\0');
+        assert_clause(vector, &fault);
         free(note);
     }
     cJSON_ArrayForEach(vector, json_get(vectors, "bad_keys"))
@@ -487,7 +498,7 @@ static void test_checkpoints(void **state)
     {
         if (open_checkpoint(vectors, vector, "note_base64", &held, &fault) == KAART_OK)
             fail_msg("accepted: %s [%s]", what(vector), json_get_string(vector, "clause"));
-        assert_true(fault.text[0] != '\0');
+        assert_clause(vector, &fault);
     }
     cJSON_ArrayForEach(vector, json_get(vectors, "relations"))
     {
