@@ -3,7 +3,7 @@
  *
  * A `struct feeds` is one SQLite connection and belongs to one thread. There is one writing connection in a process; any number of reading ones.
  *
- * Generations. The live entries of a feed stand under a generation; an entry's row id is generation << 40 | seq. A feed's
+ * Generations. The live entries of a feed stand under a generation, a number that is never used twice. A feed's
  * row names the generation that is visible and its head. A transfer is staged under a generation of its own, so that it
  * has no effect before its root matched, whatever source it comes from:
  *
@@ -27,9 +27,11 @@
 
 struct feeds;
 
-/* Opens (and for writing creates or migrates) STATE/feeds.db. A file of a newer schema, of another application or that fails its
- * quick check is refused. `own_head`: path of the own-head copy, writing connection only; NULL for a store without own feeds (kaartctl fetch).
- * 0, KAART_IO, KAART_CORRUPT, KAART_NOMEM. */
+/* Opens (and for writing creates or migrates) STATE/feeds.db. A file of a newer schema or of another application is refused (KAART_INVALID), and so is
+ * one that fails its quick check (KAART_CORRUPT) or that another process has open for writing (KAART_BUSY). `own_head`: path of the own-head
+ * copy, writing connection only; NULL for a store without own feeds (kaartctl fetch). A copy that lags behind (a crash between commit and copy) is
+ * completed here; if it cannot be, that is logged and own feeds are neither signed nor shown until it can.
+ * 0, or one of these, KAART_IO, KAART_NOMEM. */
 int feeds_open(const char *path, bool write, const char *own_head, struct feeds **out, struct fault *fault);
 void feeds_close(struct feeds *feeds);
 
@@ -47,7 +49,7 @@ struct feed_head {
 
 /* KAART_UNKNOWN where the feed has no row. */
 int feeds_head(struct feeds *feeds, const char *name, struct feed_head *out, struct fault *fault);
-/* All feeds in order of name; a non-zero return of `each` ends the walk with that code. */
+/* All feeds in order of name; a non-zero return of `each` ends the walk with that code. `each` may use this connection. */
 typedef int feeds_each(void *context, const struct feed_head *head);
 int feeds_list(struct feeds *feeds, feeds_each *each, void *context, struct fault *fault);
 
@@ -67,8 +69,9 @@ struct feeds_page {
 int feeds_page(struct feeds *feeds, const char *name, uint64_t epoch, uint64_t since, size_t size_max,
                struct feeds_page *out, struct fault *fault);
 
-/* Entries of the visible generation with seq >= since, in order, up to `limit`; for the map, for export, for proofs.
- * `line` is valid during the call. */
+/* Entries of the visible generation with seq >= since, in order, up to `limit`; for the map, for export, for proofs. KAART_OVERTAKEN if that
+ * generation is not the visible one any more. `line` is valid during the call; `each` may call other reading functions on this connection, but not
+ * feeds_entries or feeds_page, and may not write. */
 typedef int feeds_entry(void *context, uint64_t seq, const struct hash *leaf, const char *line, size_t size);
 int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t since, size_t limit,
                   feeds_entry *each, void *context, struct fault *fault);
@@ -129,6 +132,9 @@ int feeds_mark_clean(struct feeds *feeds, struct fault *fault);
 int feeds_take_clean(struct feeds *feeds, bool *clean, struct fault *fault);
 /* Freezes a feed at the state held ("" thaws). `proof` (may be NULL) is kept: text for kaartctl verify. */
 int feeds_freeze(struct feeds *feeds, const char *name, const char *reason, const char *proof, struct fault *fault);
+
+/* The proof that was kept when the feed froze (also after it thawed). *proof malloc'ed; KAART_UNKNOWN: none. */
+int feeds_proof(struct feeds *feeds, const char *name, char **proof, struct fault *fault);
 
 /* ---- staging what others sent (writing connection) ---- */
 
