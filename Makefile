@@ -9,7 +9,7 @@ KEEP ?= 1
 # The one list of Debian packages: to build, and beside it what only tests, demo and lint need.
 BUILD_PACKAGES := gcc make libc6-dev libcurl4-openssl-dev libuv1-dev libcjson-dev libsqlite3-dev libssl-dev \
                   zlib1g-dev libconfuse-dev libhttp-parser-dev
-TEST_PACKAGES := libcmocka-dev python3 python3-cryptography openssl curl ca-certificates sqlite3 clang-format
+TEST_PACKAGES := libcmocka-dev libfaketime python3 python3-cryptography openssl curl ca-certificates sqlite3 clang-format
 
 BUILD := build$(if $(SANITIZE),/sanitize)
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror=implicit

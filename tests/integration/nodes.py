@@ -103,6 +103,7 @@ class Node:
         self.peers, self.sources = [], []  # Peer objects; (name, options)
         self.extra = ""                    # more text for the configuration
         self.process = None
+        self.environment = {}              # more of it, for tests under another clock
         self.state = os.path.join(directory, "state")
         self.config = os.path.join(directory, "kaartd.conf")
         self.log = os.path.join(directory, "log")
@@ -148,7 +149,9 @@ class Node:
         if write:
             self.write_config()
         log = open(self.log, "ab")
-        self.process = subprocess.Popen([KAARTD, "-c", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        # a session of its own: Ctrl-C at the demo is ours to pass on, in order
+        self.process = subprocess.Popen([KAARTD, "-c", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                        start_new_session=True, env={**os.environ, **self.environment})
         log.close()
         if wait:
             self.await_answer()
@@ -216,6 +219,27 @@ class Node:
     def json(self, *arguments, **named):
         return json.loads(self.ctl(*arguments, "--json", **named))
 
+    def put(self, record, source="editor-desk", role="editor"):
+        return self.ctl("put", self.write("put.json", record), "--source", source, "--role", role)
+
+    def retract(self, record, source="editor-desk"):
+        return self.ctl("retract", record["kind"], record["id"], "--source", source)
+
+    def peer_state(self, name):
+        """What `kaartctl peers --json` says about one peer."""
+        for peer in self.json("peers"):
+            if peer["peer"] == name:
+                return peer
+        return None
+
+    def refusals(self):
+        """How many transfers were refused, by reason."""
+        total = {}
+        for peer in self.json("peers"):
+            for reason, count in peer.get("refusals", {}).items():
+                total[reason] = total.get(reason, 0) + count
+        return total
+
     def write(self, name, document):
         """A file in the node's directory, for import and put."""
         path = os.path.join(self.directory, name)
@@ -262,6 +286,12 @@ class Node:
         if outcome != "applied":
             raise Failed(f"{feed} from {self.name}: {outcome} {subscriber.reason}")
         return subscriber.lines
+
+
+def organisation(number, **members):
+    """A record for tests; its id says its number."""
+    body = {"name": f"Stichting Proef {number}", "description": f"Verzonnen, nummer {number}.", "status": "active", **members}
+    return {"kind": "organization", "id": f"00000000-0000-4000-8000-{number:012}", "body": body}
 
 
 class Nodes:

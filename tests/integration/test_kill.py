@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""kill -9 at random moments: during import, pull, push and source runs, KILLS times in all.
+
+After each restart: the databases are sound, what is served verifies to the byte, no position was ever signed twice with different content
+(everything that anybody served is recorded over all rounds), and the sync completes. The seed is printed; KAARTD_SEED repeats a run.
+"""
+import hashlib
+import http.client
+import http.server
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.join(ROOT, "tests", "python")]
+import kaartd_verify as kv  # noqa: E402
+import tap  # noqa: E402
+from nodes import KAARTCTL, Nodes, Peer, organisation  # noqa: E402
+
+ROUNDS = int(os.environ.get("KAARTD_KILLS", "56")) // 4
+SEED = int(os.environ.get("KAARTD_SEED", str(time.time_ns() % 1_000_000)))
+RECORDS = 250
+RUN_S = 0.5  # within this after its begin a node is killed; an import of RECORDS takes about as long
+
+
+class Record:
+    """Everything a feed's origin was ever seen to have signed."""
+
+    def __init__(self):
+        self.lines, self.heads, self.lock = {}, {}, threading.Lock()
+        self.conflicts = []
+
+    def saw(self, head, entries):
+        with self.lock:
+            known = self.heads.setdefault((head.epoch, head.size), head.state)
+            if known != head.state:
+                self.conflicts.append(f"two states signed at epoch {head.epoch} size {head.size}")
+            for entry in entries:
+                digest = hashlib.sha256(entry.line).digest()
+                if self.lines.setdefault((head.epoch, entry.seq), digest) != digest:
+                    self.conflicts.append(f"position {entry.seq} signed twice with different content")
+
+
+class Watcher(threading.Thread):
+    """Reads, all the while, whatever a node serves of a feed, and records it."""
+
+    def __init__(self, node, origin, record):
+        super().__init__(daemon=True)
+        self.node, self.origin, self.record, self.ended = node, origin, record, threading.Event()
+        self.faults = []
+
+    def run(self):
+        since, epoch = 0, 0
+        while not self.ended.wait(0.02):
+            source = self.node.source()
+            try:
+                status, _, body = source.request(f"/v1/feeds/{self.origin.feed}/changes?epoch={epoch}&since={since}")
+                if status != 200:
+                    continue
+                entries, note, following = kv.read_stream(body, since)
+                if note is None:
+                    since = following  # what lies before is read again when the node starts anew
+                    continue
+                head = kv.open_checkpoint(note, self.origin.feed, [self.origin.verifier])
+                self.record.saw(head, entries)
+                epoch, since = head.epoch, head.size
+            except (OSError, http.client.HTTPException):
+                pass  # it was killed
+            except kv.Refused as refused:
+                if refused.clause not in ("STREAM-1", "STREAM-8"):  # a response cut short by the kill
+                    self.faults.append(str(refused))
+            finally:
+                source.close()
+
+    def end(self):
+        self.ended.set()
+        self.join(30)
+
+
+class Register:
+    """A register of contracts, as the source reads it."""
+
+    def __init__(self):
+        register = self
+        self.rows = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = json.dumps({"contracts": register.rows}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                try:
+                    self.wfile.write(body)
+                except OSError:
+                    pass
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/contracts"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+MAPPING = {
+    "rows": "/contracts",
+    "records": [{"kind": "organization", "id": "/id", "set": {"name": "/name", "description": "/description", "status": {"value": "active"}}}],
+}
+
+
+class Kill(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        print(f"# seed {SEED}, {4 * ROUNDS} kills", flush=True)
+        cls.random = random.Random(SEED)
+        cls.nodes = Nodes()
+        cls.addClassCleanup(cls.nodes.close)
+        cls.register = Register()
+        cls.addClassCleanup(cls.register.close)
+        cls.origin = cls.nodes.add("houten.example", areas=["GM0321"], allow_plain_http=True)
+        cls.puller = cls.nodes.add("nieuwegein.example", areas=["GM0356"])
+        cls.pushed = cls.nodes.add("ijsselstein.example", areas=["GM0353"])
+        cls.origin.peers = [Peer(cls.pushed, push=True, pull_every="1h")]
+        cls.puller.peers = [Peer(cls.origin)]
+        cls.pushed.peers = [Peer(cls.origin, url=None)]
+        cls.origin.sources = [("register", dict(type="json", url=cls.register.url, mapping=cls.origin.write("mapping.json", MAPPING),
+                                                role="contract", every="6h"))]
+        cls.record, cls.kills, cls.version = Record(), 0, 0
+        for node in cls.nodes.all:
+            node.start()
+        cls.watchers = [Watcher(node, cls.origin, cls.record) for node in cls.nodes.all]
+        for watcher in cls.watchers:
+            watcher.start()
+            cls.addClassCleanup(watcher.end)
+        cls.origin.load(cls.records())
+
+    @classmethod
+    def records(cls, share=0.3):
+        """Some of the records, each with a content never used before."""
+        cls.version += 1
+        return [organisation(i, description=f"versie {cls.version} " + "x" * cls.random.randrange(400))
+                for i in range(RECORDS) if cls.version == 1 or cls.random.random() < share]
+
+    def doze(self):
+        time.sleep(self.random.random() * RUN_S)
+
+    def sound(self, node):
+        connection = sqlite3.connect(f"file:{node.database}?mode=ro", uri=True)
+        try:
+            self.assertEqual(connection.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+            self.assertEqual(connection.execute("PRAGMA foreign_key_check").fetchall(), [])
+        finally:
+            connection.close()
+
+    def settled(self, *nodes):
+        """After the restart: sound, verifiable, in step, and no second history."""
+        for node in nodes:
+            self.sound(node)
+        for node in (self.puller, self.pushed):
+            self.nodes.wait(lambda node=node: node.holds(self.origin), timeout=60, what=f"{node.name}'s sync after kill {self.kills}")
+        for node in self.nodes.all:
+            subscriber, source = self.origin.subscriber(), node.source()
+            try:
+                self.assertEqual(kv.synchronise(subscriber, source), "applied", subscriber.reason)
+            finally:
+                source.close()
+            self.record.saw(subscriber.held, subscriber.live.values())
+        self.assertEqual(self.record.conflicts, [])
+        self.assertEqual([watcher.faults for watcher in self.watchers], [[]] * len(self.watchers))
+
+    def kill(self, node):
+        node.kill()
+        Kill.kills += 1
+
+    def begin(self, *arguments):
+        """A kaartctl command that is left to itself."""
+        return subprocess.Popen([KAARTCTL, "-c", self.origin.config, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def begin_import(self):
+        return self.begin("import", self.origin.write("again.json", self.records()), "--source", "editor-desk", "--role", "editor")
+
+    def test_1_import(self):
+        for _ in range(ROUNDS):
+            command = self.begin_import()
+            self.doze()
+            self.kill(self.origin)
+            command.wait(60)
+            self.origin.start()
+            self.settled(self.origin)
+
+    def test_2_pull(self):
+        for _ in range(ROUNDS):
+            self.puller.stop()
+            self.origin.load(self.records())
+            self.puller.start(wait=False)
+            self.doze()
+            self.kill(self.puller)
+            self.puller.start()
+            self.settled(self.puller)
+
+    def test_3_push(self):
+        for number in range(ROUNDS):
+            command = self.begin_import()
+            self.doze()
+            victim = self.pushed if number % 2 else self.origin
+            self.kill(victim)
+            command.wait(60)
+            victim.start()
+            self.settled(victim)
+
+    def test_4_source_run(self):
+        for number in range(ROUNDS):
+            self.register.rows = [{"id": f"rij-{i}", "name": f"Aanbieder {i}", "description": f"ronde {number} {self.random.random()}"}
+                                  for i in range(120)]
+            command = self.begin("source", "run", "register")
+            self.doze()
+            self.kill(self.origin)
+            command.wait(60)
+            self.origin.start()
+            self.settled(self.origin)
+        self.origin.ctl("source", "run", "register")
+        self.settled(self.origin)
+        lines = self.origin.lines(self.origin.feed, self.origin.verifier)
+        self.assertGreaterEqual(sum(b'"source":"register"' in line and b'"kind":"organization"' in line for line in lines), 120)
+
+    def test_5_it_was_often_enough(self):
+        self.assertEqual(self.kills, 4 * ROUNDS)
+        self.assertGreater(len(self.record.lines), RECORDS)
+
+
+if __name__ == "__main__":
+    tap.main()
