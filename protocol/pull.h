@@ -1,32 +1,35 @@
 /*
  * pull.h - the state machine that follows one feed at one source. spec/feed.md, section "Exchange".
  *
- * One machine per (feed, source): staging, backoff and the allowance for full syncs are its own, so that a
- * lying or broken source spoils only itself. The machine decides; a shell owns timers, calls and the store.
- * It hands in one event at a time, with the time and 32 random bits, and carries out the one effect that
- * comes back.
+ * One machine per (feed, source): staging, backoff and the allowance for full syncs are its own, so that a lying or broken source spoils only
+ * itself. The machine decides; a shell owns timers, calls and the store. It hands in one event at a time, with the time and
+ * 32 random bits, and carries out the one effect that comes back.
  *
- *                  +------------------------------- wait (interval, backoff, allowance)
- * <--------------------+ v |
- *      +--------------------+  due: held, no doubt      +------------------+  304, same, behind, absent, | |
- * | ------------------------> |      ASKING      |  fork (freeze), failed ------> --+ |                    |
- * | GET changes      |                                  | |                    | +------------------+ | | |
- * | entries come, or a newer head alone               | |                    |                             v
- * | |      WAITING       |  due: a kept delta stage  +------------------+                                  |
- *      |                    | ------------------------> |     OPENING      |  store in trouble ------------->
- * + |                    |                           | a stage          |                                  |
- *      |                    |                           +------------------+ | |                    | head
- * verified    ^     | opened                                      | |                    |            and
- * wanted ------+     v                                             | |                    |  due: not held,
- * |        +------------------+  cut off (stage kept), broken,   | |                    |  frozen, or a    |
- * +--> |      TAKING      |  absent ... (stage dropped) ---> + |                    |  full sync is    |   |
- * | GET changes      |                                  | |                    |  due       +-----------+  |
- * into the stage   |                                  | |                    | ---------> |  LOOKING  |
- * +------------------+                                  | |                    |            | GET       | |
- * ^ |  page ended with next                    | |                    |            | checkpoint|      | +-+ |
- *      |                    |            +-----------+      | head reached | |                    | | v | |
- * |                v          +------------------+  committed, overtaken,           | |                    |
- * (wait)       |    COMMITTING    |  refused, forked --------------> +
+ *                  +------------------------------- wait (interval, backoff, allowance) <--------------------+
+ *                  v                                                                                          |
+ *      +--------------------+  due: held, no doubt      +------------------+  304, same, behind, absent,      |
+ *      |                    | ------------------------> |      ASKING      |  fork (freeze), failed ------> --+
+ *      |                    |                           | GET changes      |                                  |
+ *      |                    |                           +------------------+                                  |
+ *      |                    |                             | entries come, or a newer head alone               |
+ *      |                    |                             v                                                   |
+ *      |      WAITING       |  due: a kept delta stage  +------------------+                                  |
+ *      |                    | ------------------------> |     OPENING      |  store in trouble -------------> +
+ *      |                    |                           | a stage          |                                  |
+ *      |                    |                           +------------------+                                  |
+ *      |                    |            head verified    ^     | opened                                      |
+ *      |                    |            and wanted ------+     v                                             |
+ *      |                    |  due: not held,  |        +------------------+  cut off (stage kept), broken,   |
+ *      |                    |  frozen, or a    |   +--> |      TAKING      |  absent ... (stage dropped) ---> +
+ *      |                    |  full sync is    |   |    | GET changes      |                                  |
+ *      |                    |  due       +-----------+  | into the stage   |                                  |
+ *      |                    | ---------> |  LOOKING  |  +------------------+                                  |
+ *      |                    |            | GET       |      |    ^ |  page ended with next                    |
+ *      |                    |            | checkpoint|      |    +-+                                          |
+ *      |                    |            +-----------+      | head reached                                    |
+ *      |                    |                |              v                                                 |
+ *      |                    |                v          +------------------+  committed, overtaken,           |
+ *      |                    |              (wait)       |    COMMITTING    |  refused, forked --------------> +
  *      +--------------------+                           +------------------+
  *
  * What follows on what (each is tested in tests/unit/test_pull.c):
@@ -34,13 +37,13 @@
  *   a smaller or earlier head          the source is behind: no fault, the ordinary interval        [SYNC-1]
  *   a lower epoch                      never followed; behind                                       [SYNC-2]
  *   higher epoch, below the floor      one full sync, rate-limited                                  [SYNC-6]
- *   wrong root, order, syntax, ...     stage dropped, nothing changed; one full sync, rate-limited; backoff
- * [SYNC-6] [SYNC-7] connection lost, 5xx, 429          stage kept, backoff, Retry-After honoured, go on where
- * it was [STREAM-8]; a delta that is cut off again and again without progress gives way to a full sync 404
- * the feed is not there: reported, asked again at a slow pace overtaken by another source        not this
- * source's fault: ask again soon                      [SYNC-10] two histories                      the feed
- * is frozen at the state held; only a higher epoch leads on [DEATH-6] Failure counters are reset by a success
- * of this exchange only, never by hints. [SYNC-11]
+ *   wrong root, order, syntax, ...     stage dropped, nothing changed; one full sync, rate-limited; backoff [SYNC-6] [SYNC-7]
+ *   connection lost, 5xx, 429          stage kept, backoff, Retry-After honoured, go on where it was [STREAM-8]; a delta that is cut off again and again
+ *                                      without progress gives way to a full sync
+ *   404                                the feed is not there: reported, asked again at a slow pace
+ *   overtaken by another source        not this source's fault: ask again soon                      [SYNC-10]
+ *   two histories                      the feed is frozen at the state held; only a higher epoch leads on [DEATH-6]
+ * Failure counters are reset by a success of this exchange only, never by hints. [SYNC-11]
  */
 #ifndef KAARTD_PROTOCOL_PULL_H
 #define KAARTD_PROTOCOL_PULL_H

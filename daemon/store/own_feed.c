@@ -1,8 +1,7 @@
 /*
  * own_feed.c - what this node says: claims become entries, and every change ends in one signed checkpoint.
  *
- *     claims -> compared with the live entries -> lines, rows, dead rows -> tree -> read back -> sign ->
- * publish
+ *     claims -> compared with the live entries -> lines, rows, dead rows -> tree -> read back -> sign -> publish
  *
  * All of it is one transaction until publish (publication.c). Whatever fails before leaves the feed as it
  * was.
