@@ -56,6 +56,9 @@ enum query {
     QUERY_ENTRY_COPY,
     QUERY_ENTRY_BATCH_END,
     QUERY_ENTRY_RISEN,
+    QUERY_ENTRY_REPLACED,
+    QUERY_ENTRY_ERASED,
+    QUERY_ENTRY_MOVE,
     QUERY_ENTRY_LINE_SHARED,
 
     QUERY_LINE_ADD,
@@ -146,6 +149,8 @@ int feed_id_of(struct feeds *feeds, const char *name, bool own, int64_t *id, str
 /* Makes (generation, note) the feed's visible state. `own` is only ever added. */
 int feed_switch(struct feeds *feeds, int64_t id, bool own, uint32_t generation, const char *note,
                 size_t note_size, int64_t last_at_ms, bool thaw, struct fault *fault);
+/* What `at` cannot be before: the first instant that syntax.h knows. Also the default in the table. */
+#define AT_FIRST_MS (-62135596800000LL)
 /* `at` of the last entry that was taken or written. */
 int feed_last_at(struct feeds *feeds, int64_t id, int64_t *last_at_ms, struct fault *fault);
 
@@ -169,6 +174,9 @@ int row_put(struct feeds *feeds, uint32_t generation, const struct row *row, str
 int row_by_key(struct feeds *feeds, uint32_t generation, const struct entry_key *key, struct row *out,
                struct fault *fault);
 int row_at(struct feeds *feeds, uint32_t generation, uint64_t seq, struct row *out, struct fault *fault);
+/* Retract and erase entries below a position, `max` at most. */
+int tombstones_below(struct feeds *feeds, uint32_t generation, uint64_t below, struct row *out, size_t max,
+                     size_t *count, struct fault *fault);
 /* Deletes the entry, and its line now or (`later`) with the next lines_bury. */
 int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later,
              struct fault *fault);
@@ -204,9 +212,11 @@ void publication_read_unlock(struct publication *publication);
 /* Own feeds are withheld from readers while a committed state is not in the own-head copy. */
 bool publication_withheld(struct publication *publication);
 
-/* Commits the open transaction, which made `note` the head of own feed `name`, so that nobody reads it before
- * the own-head copy has it. The transaction is over in every case. */
-int publish(struct feeds *feeds, const char *name, const char *note, size_t note_size, struct fault *fault);
+/* Commits the open transaction, which made `note` the head of own feed `name`, so that nobody reads it before the
+ * own-head copy has it. `taken_back`: this node did not sign it just now, but took it from a peer; a copy that is ahead
+ * of it then stays. The transaction is over in every case. */
+int publish(struct feeds *feeds, const char *name, const char *note, size_t note_size, bool taken_back,
+            struct fault *fault);
 /* After a start, and when a copy could not be completed: brings the copy to the database's heads where it
  * lags behind them. `missing`: a feed that is added if the copy does not have it, or NULL. Where the copy is
  * ahead, it stays as it is. Trouble with the copy is logged and withholds own feeds; only the database's own
@@ -269,7 +279,42 @@ bool stage_in_hands(const struct feeds *feeds, int64_t id);
 int stage_flush(struct stage *stage, struct fault *fault);
 /* Dooms the generation and deletes the row, in the caller's transaction. */
 int stage_forget(struct stage *stage, struct fault *fault);
+int stage_delete_row(struct stage *stage, struct fault *fault);
 /* Takes it out of feeds->stages and frees it. */
 void stage_free(struct stage *stage);
+
+/* ---- commits (stage_commit.c, commit_delta.c, commit_full.c, fork.c) ---- */
+
+/* One commit under way: the stage, what is held, and what was offered. */
+struct commit {
+    struct feeds *feeds;
+    struct stage *stage;
+    struct feed_head head;
+    const struct checkpoint *checkpoint;
+    const char *note;
+    size_t note_size;
+    bool erases; /* dead bytes must go at once, not in idle time */
+    bool done;   /* visible; the stage's row is gone */
+};
+
+/* Moves the staged rows behind the held ones, in one transaction. */
+int commit_delta(struct commit *commit, struct fault *fault);
+/* Copies the held rows that live on to the stage's generation, which then can be committed as a whole. */
+int commit_adopt(struct commit *commit, struct fault *fault);
+/* Makes the stage's generation the feed's. `check_death`: against the held one [DEATH-5]. */
+int commit_full(struct commit *commit, bool check_death, struct fault *fault);
+
+/* Ends a commit's transaction: feed row, stage row, publication. */
+int commit_switch(struct commit *commit, uint32_t generation, struct fault *fault);
+/* KAART_ORDER if an entry of the generation lies at or beyond the offered size [STREAM-4]. */
+int commit_check_size(struct commit *commit, struct fault *fault);
+/* KAART_ROOT unless the offered head has this live count and root. */
+int commit_check_state(const struct commit *commit, uint64_t live, const struct hash *root,
+                       struct fault *fault);
+
+/* Freezes the feed with the proof of two heads that cannot both be; outside a transaction. KAART_FORK, or why not even that went. */
+int fork_by_heads(struct commit *commit, struct fault *fault);
+/* The same, by a position that is live in the staged generation against "only death". Ends the open transaction. */
+int fork_by_position(struct commit *commit, uint64_t position, struct fault *fault);
 
 #endif

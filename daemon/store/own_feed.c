@@ -348,7 +348,7 @@ static int sign_and_publish(struct append *append, const struct hash *root, cons
         code = feed_switch(feeds, append->head.id, true, append->head.generation, note, note_size, last_at_ms,
                            false, fault);
     if (code == KAART_OK)
-        code = publish(feeds, held->feed, note, note_size, fault);
+        code = publish(feeds, held->feed, note, note_size, false, fault);
     free(note);
     if (code == KAART_OK && append->erases && log_truncate(feeds, NULL) != KAART_OK)
         feeds->bytes_linger = true; /* a reader was in the way: feeds_tidy goes on */

@@ -121,11 +121,11 @@ static void set_withheld(struct publication *publication, bool withheld)
 
 /* COPY.new with `note` in place of the feed's older one. */
 static int prepare_copy(struct feeds *feeds, const char *name, const char *note, size_t note_size,
-                        struct fault *fault)
+                        bool taken_back, struct fault *fault)
 {
     struct own_heads *heads;
     struct checkpoint copied, wanted;
-    const char *old;
+    const char *old = NULL;
     size_t old_size;
     int code = own_heads_read(feeds->own_head, &heads, fault);
     if (code != KAART_OK)
@@ -133,13 +133,16 @@ static int prepare_copy(struct feeds *feeds, const char *name, const char *note,
     code = note_checkpoint(note, note_size, &wanted, fault);
     if (code == KAART_OK && own_heads_get(heads, name, &old, &old_size, &copied)) {
         enum checkpoint_relation relation = checkpoint_compare(&copied, &wanted);
+        bool ahead = relation == CHECKPOINT_BEHIND || relation == CHECKPOINT_FORK;
         /* The guard should have seen this; here is the last place to notice. [GUARD-2] */
-        if (relation == CHECKPOINT_BEHIND || relation == CHECKPOINT_FORK)
+        if (ahead && !taken_back)
             code = fault_set(fault, KAART_GUARD,
                              "%s: the own-head copy %s is ahead of this database; nothing is signed", name,
                              feeds->own_head);
+        if (ahead)
+            note = old;
     }
-    if (code == KAART_OK)
+    if (code == KAART_OK && note != old)
         code = own_heads_set(heads, name, note, note_size, fault);
     if (code == KAART_OK)
         code = own_heads_prepare(heads, feeds->own_head, fault);
@@ -147,13 +150,15 @@ static int prepare_copy(struct feeds *feeds, const char *name, const char *note,
     return code;
 }
 
-int publish(struct feeds *feeds, const char *name, const char *note, size_t note_size, struct fault *fault)
+int publish(struct feeds *feeds, const char *name, const char *note, size_t note_size, bool taken_back,
+            struct fault *fault)
 {
+    struct fault why;
     if (feeds->own_head == NULL) {
         transaction_end(feeds);
         return fault_set(fault, KAART_INVALID, "%s: a store without an own-head copy has no own feeds", name);
     }
-    int code = prepare_copy(feeds, name, note, note_size, fault);
+    int code = prepare_copy(feeds, name, note, note_size, taken_back, fault);
     if (code != KAART_OK) {
         transaction_end(feeds);
         return code;
@@ -161,8 +166,10 @@ int publish(struct feeds *feeds, const char *name, const char *note, size_t note
     uv_rwlock_wrlock(&feeds->publication->lock);
     code = transaction_commit(feeds, fault);
     if (code == KAART_OK) {
-        code = own_heads_install(feeds->own_head, fault);
-        feeds->publication->withheld = code != KAART_OK;
+        /* It is committed, so it is no error any more; but nobody sees it before the copy has it. */
+        feeds->publication->withheld = own_heads_install(feeds->own_head, &why) != KAART_OK;
+        if (feeds->publication->withheld)
+            log_error("store", "%s; own feeds are withheld until it can be written", why.text);
     }
     uv_rwlock_wrunlock(&feeds->publication->lock);
     return code;

@@ -213,6 +213,27 @@ int row_at(struct feeds *feeds, uint32_t generation, uint64_t seq, struct row *o
     return row_of(feeds, statement, out, fault);
 }
 
+int tombstones_below(struct feeds *feeds, uint32_t generation, uint64_t below, struct row *out, size_t max,
+                     size_t *count, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    *count = 0;
+    int code = statement_get(feeds, QUERY_ENTRY_TOMBSTONES, &statement, fault);
+    if (code != KAART_OK)
+        return code;
+    bind_number(statement, 1, generation);
+    bind_number(statement, 2, below);
+    bind_number(statement, 3, max);
+    while (*count < max && (code = statement_step(feeds, statement, fault)) > 0) {
+        code = row_read(statement, &out[*count], fault);
+        if (code != KAART_OK)
+            break;
+        ++*count;
+    }
+    sqlite3_reset(statement);
+    return code < 0 ? code : KAART_OK;
+}
+
 int row_put(struct feeds *feeds, uint32_t generation, const struct row *row, struct fault *fault)
 {
     sqlite3_stmt *statement;

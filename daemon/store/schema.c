@@ -51,7 +51,7 @@ static const char *const migrations[] = {
     "  own INTEGER NOT NULL DEFAULT 0,"
     "  generation INTEGER," /* visible; NULL: nothing is held yet */
     "  note BLOB,"
-    "  last_at INTEGER NOT NULL DEFAULT 0," /* ms; `at` of the last entry taken or written */
+    "  last_at INTEGER NOT NULL DEFAULT -62135596800000," /* ms; `at` of the last entry taken or written */
     "  frozen TEXT NOT NULL DEFAULT '',"
     "  proof TEXT"
     ") STRICT;"

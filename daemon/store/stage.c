@@ -367,10 +367,14 @@ int stage_end_response(struct stage *stage, struct stage_progress *progress, str
 
 int stage_forget(struct stage *stage, struct fault *fault)
 {
-    sqlite3_stmt *statement;
     int code = generation_doom(stage->feeds, stage->generation, fault);
-    if (code == KAART_OK)
-        code = statement_get(stage->feeds, QUERY_STAGE_DELETE, &statement, fault);
+    return code == KAART_OK ? stage_delete_row(stage, fault) : code;
+}
+
+int stage_delete_row(struct stage *stage, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    int code = statement_get(stage->feeds, QUERY_STAGE_DELETE, &statement, fault);
     if (code != KAART_OK)
         return code;
     sqlite3_bind_int64(statement, 1, stage->id);

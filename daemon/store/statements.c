@@ -27,7 +27,8 @@ static const char *const queries[QUERY_COUNT_] = {
     [QUERY_FEED_PROOF] = "SELECT proof FROM feed WHERE name = ?1",
 
     [QUERY_GENERATION_ADD] = "INSERT INTO generation(feed) VALUES(?1)",
-    [QUERY_GENERATION_DOOM] = "UPDATE generation SET doomed = 1 WHERE id = ?1",
+    [QUERY_GENERATION_DOOM] = "UPDATE generation SET doomed = 1 WHERE id = ?1 "
+                              "AND NOT EXISTS(SELECT 1 FROM feed WHERE feed.generation = ?1)",
     [QUERY_GENERATION_SHARE] = "UPDATE generation SET shared = 1 WHERE id IN (?1, ?2)",
     [QUERY_GENERATION_DOOMED] = "SELECT id, feed, shared FROM generation WHERE doomed = 1 ORDER BY id LIMIT 1",
     [QUERY_GENERATION_DELETE] = "DELETE FROM generation WHERE id = ?1",
@@ -53,6 +54,13 @@ static const char *const queries[QUERY_COUNT_] = {
     /* Positions below ?3 that are live in ?1, but not in ?2 or with another leaf: they break "only death". */
     [QUERY_ENTRY_RISEN] = "SELECT n.seq FROM entry n LEFT JOIN entry h ON h.generation = ?2 AND h.seq = n.seq "
                           "WHERE n.generation = ?1 AND n.seq < ?3 AND h.leaf IS NOT n.leaf ORDER BY n.seq LIMIT 1",
+    /* Rows of ?2 whose key has an entry in ?1, and that entry's line. */
+    [QUERY_ENTRY_REPLACED] = "SELECT h.line, n.line FROM entry h JOIN entry n ON n.generation = ?1 AND n.key = h.key "
+                             "WHERE h.generation = ?2 AND h.seq >= ?3 AND h.seq < ?4",
+    /* Claims of ?2 that ?1 erases. */
+    [QUERY_ENTRY_ERASED] = "SELECT h.seq, h.op, h.key, h.leaf, h.line FROM entry n JOIN entry h ON h.generation = ?2 AND h.key = n.key "
+                           "WHERE n.generation = ?1 AND n.op <> 0 AND n.op = 2 AND h.op <> 2 LIMIT ?3",
+    [QUERY_ENTRY_MOVE] = "UPDATE entry SET generation = ?3 WHERE generation = ?1 AND seq = ?2",
     [QUERY_ENTRY_LINE_SHARED] = "SELECT 1 FROM generation g JOIN entry e ON e.generation = g.id AND e.seq = ?3 "
                                 "WHERE g.feed = ?1 AND g.id <> ?2 AND e.line = ?4 LIMIT 1",
 
