@@ -295,9 +295,12 @@ static void decide(struct guard *guard, const struct guard_event *event, struct 
     next_round(guard, event, effect);
 }
 
-/* Everybody is compared anew with the head that was just taken back. */
+/* Everybody is compared anew with the head that was just taken back. This database was a backup, however clean its last shutdown: the wait
+ * begins again, and its end alone is not enough. */
 static void ask_anew(struct guard *guard, const struct guard_event *event)
 {
+    guard->clean = false;
+    guard->started_ms = event->now_ms;
     memset(guard->answers, 0, sizeof(guard->answers));
     guard->round_ms = event->now_ms;
     guard->rounds = 0;
@@ -436,4 +439,6 @@ void guard_handle(struct guard *guard, const struct guard_event *event, struct g
         on_operator(guard, effect);
         break;
     }
+    if (guard->state == GUARD_WAITING && !effect->at_ms) /* whatever it was about: the rounds go on */
+        effect->at_ms = guard->round_ms;
 }

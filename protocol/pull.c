@@ -298,9 +298,23 @@ static void fail_local(struct pull *pull, const struct pull_event *event, struct
     settle(pull, event, event->now_ms + backoff(pull, event->random), effect);
 }
 
+/* Another source was faster: start again from the state that is held now. [SYNC-10] */
+static void overtaken(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
+{
+    int64_t wait = retry_interval(pull->options.every_ms, event->random);
+
+    forget_transfer(pull, effect);
+    pull->condition = PULL_CONDITION_CATCHING_UP;
+    if (++pull->overtaken <= PULL_OVERTAKEN_MAX)
+        wait = least(wait, retry_spread(1000, event->random));
+    settle(pull, event, event->now_ms + wait, effect);
+}
+
 static void fail(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
 {
-    if (event->local || event->code == KAART_NOMEM)
+    if (event->code == KAART_OVERTAKEN)
+        overtaken(pull, event, effect);
+    else if (event->local || event->code == KAART_NOMEM)
         fail_local(pull, event, effect);
     else if (event->code == KAART_IO || event->code == KAART_BUSY)
         fail_transfer(pull, event, effect);
@@ -331,18 +345,6 @@ static void absent(struct pull *pull, const struct pull_event *event, struct pul
     pull->again = false;
     note_trouble(pull, KAART_UNKNOWN, "the source does not serve this feed to this node");
     settle(pull, event, event->now_ms + retry_interval(slow, event->random), effect);
-}
-
-/* Another source was faster: start again from the state that is held now. [SYNC-10] */
-static void overtaken(struct pull *pull, const struct pull_event *event, struct pull_effect *effect)
-{
-    int64_t wait = retry_interval(pull->options.every_ms, event->random);
-
-    forget_transfer(pull, effect);
-    pull->condition = PULL_CONDITION_CATCHING_UP;
-    if (++pull->overtaken <= PULL_OVERTAKEN_MAX)
-        wait = least(wait, retry_spread(1000, event->random));
-    settle(pull, event, event->now_ms + wait, effect);
 }
 
 /* Two histories: the proof is two notes, or was kept by the store. [DEATH-6] */

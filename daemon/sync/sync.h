@@ -25,11 +25,26 @@ void sync_hint(struct sync *sync, const char *feed);
 /* A transfer pushed to us was made visible: the pulls of that feed start from the new head. */
 void sync_head_moved(struct sync *sync, const char *feed);
 
-/* For kaartctl peers and status: [{"peer","url","state","lastSuccess","lastError","feeds":[{"feed","state","held":{...},"offered":{...},"lag",...}],
- * "refusals":{reason:count}, "bytesIn", "requests"}]. New object, the caller deletes it. */
+/*
+ * For kaartctl peers and status; new objects, the caller deletes them. Times are instants or null; `detail` is the situation in a sentence.
+ * [{"peer","url","state","lastSuccess","lastErrorAt","lastError",
+ *   "feeds":[{"feed","state","detail","busy","held":{"epoch","size","live","time"},"offered":{same},"lag","failures","lastSuccess","nextPoll",
+ *             "fullSyncAllowed","error","errorText"}],
+ *   "pushes":[{"feed","state","detail","failures","lastSuccess","nextAttempt","position"}],
+ *   "refusals":{reason:count},"requests","bytesIn"}]
+ * `held`, `offered`, `lag`, `error`, `errorText`, `position` are absent where there is none. States of a feed: pull_condition_name; of a push: push_condition_name.
+ */
 cJSON *sync_status(const struct sync *sync);
+/* The own-head guards: [{"feed","state","maySign","reason"}]. */
+cJSON *sync_own_status(const struct sync *sync);
 
 /* Whether `feed` may be signed now; otherwise the reason (static or owned by sync). */
 bool sync_may_sign(const struct sync *sync, const char *feed, const char **reason);
+/* The operator decides that the own `feed` may be signed although too few peers could be asked. Has no effect where something speaks against it (see sync_own_status
+ * afterwards). KAART_UNKNOWN: not an own feed. */
+int sync_decide(struct sync *sync, const char *feed);
+
+/* Whether this node fetches `feed` by itself from some peer: then what is pushed is only a hint. [PUSH-3] */
+bool sync_pulls(const struct sync *sync, const char *feed);
 
 #endif
