@@ -17,6 +17,7 @@
 
 struct sync;
 struct sources;
+struct push_desk;
 struct policy;
 struct feeds;
 struct map;
@@ -37,6 +38,7 @@ struct node {
     struct worker *reader;        /* state: struct node_readers * */
     struct sync *sync;
     struct sources *sources;
+    struct push_desk *push; /* of api/push_api.c, made on first use; push_api_close frees it */
     int64_t started_ms;
 };
 

@@ -11,6 +11,9 @@
 #include "daemon/net/http_server.h"
 #include "daemon/node.h"
 
+/* The version of /v1, in the field API-Version of each of its answers (NLgov API Design Rules). */
+#define API_VERSION "1.0.0"
+
 /* The handler of every listener; context is the struct node. */
 void api_handle(void *node, struct http_exchange *exchange);
 
@@ -18,5 +21,9 @@ void api_handle(void *node, struct http_exchange *exchange);
 bool feeds_api_handle(struct node *node, struct http_exchange *exchange);
 bool push_api_handle(struct node *node, struct http_exchange *exchange);
 bool control_api_handle(struct node *node, struct http_exchange *exchange);
+
+/* Frees what push_api.c remembers of offers (node->push). Once the listeners have closed and the writer has
+ * stopped. */
+void push_api_close(struct node *node);
 
 #endif

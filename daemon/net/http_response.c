@@ -137,6 +137,8 @@ void exchange_respond(struct http_exchange *exchange, int status, const char *co
         free(body);
         return;
     }
+    if (!body) /* also a handler that had no memory for one */
+        size = 0;
     exchange_keep(exchange);
     exchange->ended = true;
     if (status != 204 && status != 304)
