@@ -102,8 +102,10 @@ int verifier_key_parse(const char *text, size_t size, struct verifier_key *out, 
 {
     uint8_t key_data[KEY_DATA_SIZE];
     uint32_t said;
-    int code = parse_key_text(text, without_newline(text, size), out->name, &said, key_data, fault);
+    int code;
 
+    memset(out, 0, sizeof *out);
+    code = parse_key_text(text, without_newline(text, size), out->name, &said, key_data, fault);
     if (code != KAART_OK)
         return code;
     memcpy(out->public_key, key_data + 1, ED25519_SIZE);
@@ -142,6 +144,7 @@ int signing_key_from_seed(const char *name, const uint8_t seed[ED25519_SIZE], st
 
     if (!syntax_is_feed(name, strlen(name)))
         return fault_set(fault, KAART_KEY, "key: \"%s\" is no feed name [NOTE-9]", name);
+    memset(out, 0, sizeof *out);
     ERR_set_mark();
     key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_SIZE);
     derived =
@@ -150,8 +153,8 @@ int signing_key_from_seed(const char *name, const uint8_t seed[ED25519_SIZE], st
     ERR_pop_to_mark();
     if (!derived)
         return fault_set(fault, KAART_NOMEM, "key of %s: out of memory", name);
-    memmove(out->verifier.name, name, strlen(name) + 1);
-    memmove(out->seed, seed, ED25519_SIZE);
+    memcpy(out->verifier.name, name, strlen(name) + 1);
+    memcpy(out->seed, seed, ED25519_SIZE);
     return set_key_hash(&out->verifier, fault);
 }
 
