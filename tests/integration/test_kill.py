@@ -115,10 +115,9 @@ class Register:
         self.server.server_close()
 
 
-MAPPING = {
-    "rows": "/contracts",
-    "records": [{"kind": "organization", "id": "/id", "set": {"name": "/name", "description": "/description", "status": {"value": "active"}}}],
-}
+MAPPING = {"mapping": 1, "rows": "/contracts", "records": [
+    {"name": "provider", "kind": "organization", "id": {"external": "/id"},
+     "fields": {"name": "/name", "description": "/description", "status": {"constant": "active"}}}]}
 
 
 class Kill(unittest.TestCase):
