@@ -36,10 +36,10 @@ def seq_of(line):
 # Each takes (relay, lines, control) of one response and gives the bytes to send instead.
 
 def alter(relay, lines, control):
-    """One byte of the last entry's body: a letter of its name becomes another."""
-    line = lines[-1]
-    at = line.index(b'"name":"') + len(b'"name":"')
-    return b"".join(lines[:-1]) + line[:at] + (b"X" if line[at:at + 1] != b"X" else b"Y") + line[at + 1:] + control
+    """One byte of the last body that has a name: its first letter becomes another."""
+    body = b"".join(lines)
+    at = body.rindex(b'"name":"') + len(b'"name":"')
+    return body[:at] + (b"X" if body[at:at + 1] != b"X" else b"Y") + body[at + 1:] + control
 
 
 def omit(relay, lines, control):

@@ -611,6 +611,7 @@ class Source:
             return
         self.connection = http.client.HTTPSConnection(self.parts.hostname, self.parts.port, timeout=30, context=self.context)
         self.connection.connect()
+        self.connection.auto_open = 0  # a new connection is made here, where its pin is looked at
         if self.pin:
             certificate = x509.load_der_x509_certificate(self.connection.sock.getpeercert(binary_form=True))
             spki = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -624,15 +625,26 @@ class Source:
             self.connection.close()
             self.connection = None
 
+    def _exchange(self, method, path, body, headers):
+        """The head of a response; once more on a new connection if the server had closed the old one meanwhile."""
+        reused = self.connection is not None
+        try:
+            if not reused:
+                self.connect()
+            self.connection.request(method, path, body=body, headers=headers)
+            return self.connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            if not reused:
+                raise
+        return self._exchange(method, path, body, headers)
+
     def request(self, path, headers=None, method="GET", body=None):
         """(status, headers, body after decompression)"""
-        if not self.connection:
-            self.connect()
         sent = dict(headers or {})
         if self.gzip:
             sent.setdefault("Accept-Encoding", "gzip")
-        self.connection.request(method, self.parts.path + path, body=body, headers=sent)
-        response = self.connection.getresponse()
+        response = self._exchange(method, self.parts.path + path, body, sent)
         inflate = zlib.decompressobj(31) if response.headers.get("Content-Encoding", "").lower() == "gzip" else None
         body = b""
         while True:
