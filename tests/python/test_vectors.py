@@ -183,6 +183,15 @@ class Made(unittest.TestCase):
                     self.assertEqual(outcome, step["expect"], subscriber.reason)
                     if outcome != "applied":
                         self.assertIs(subscriber.held, before)
+        for case in vectors["pages"]:
+            with self.subTest(what=case["what"]):
+                entries, note, since = [], None, 0
+                for page in case["pages_base64"]:
+                    more, note, since = kv.read_stream(base64.b64decode(page), since)
+                    entries += more
+                subscriber = kv.Subscriber(vectors["feed"], keys)
+                self.assertEqual(subscriber.apply(entries, note), "applied")
+                self.assertEqual(len(subscriber.live), case["live"])
         for case in vectors["proofs"]:
             with self.subTest(what=case["what"]):
                 leaves = []

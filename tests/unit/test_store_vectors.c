@@ -219,6 +219,51 @@ static void test_histories(void **state)
     cJSON_Delete(vectors);
 }
 
+/* [STREAM-6]: a first copy in several responses. */
+static void test_pages(void **state)
+{
+    cJSON *vectors = load("forks.json");
+    const cJSON *vector, *page;
+
+    (void)state;
+    cJSON_ArrayForEach(vector, json_get(vectors, "pages"))
+    {
+        struct subscriber subscriber = subscriber_new(vectors);
+        struct stage_plan plan = {.feed = subscriber.feed,
+                                  .source = "peer.example",
+                                  .full = true,
+                                  .epoch = (uint64_t)json_get(vector, "epoch")->valuedouble};
+        struct stage_progress progress = {0};
+        struct checkpoint offered;
+        struct stage *stage;
+        uint64_t since;
+        char note[NOTE_SIZE_MAX];
+
+        assert_ok(stage_open(subscriber.fixture->feeds, &plan, &stage, &since, &fault));
+        cJSON_ArrayForEach(page, json_get(vector, "pages_base64"))
+        {
+            size_t size = strlen(page->valuestring);
+            char *bytes = malloc(size);
+
+            assert_non_null(bytes);
+            assert_int_equal(base64_decode(page->valuestring, size, bytes, &size), KAART_OK);
+            assert_false(progress.complete);
+            assert_ok(stage_write(stage, bytes, size, &fault));
+            assert_ok(stage_end_response(stage, &progress, &fault));
+            free(bytes);
+        }
+        assert_true(progress.complete);
+        assert_ok(checkpoint_open(progress.note, progress.note_size, subscriber.feed, subscriber.keys,
+                                  subscriber.key_count, &offered, &fault));
+        assert_int_equal(offered.live, (uint64_t)json_get(vector, "live")->valuedouble);
+        memcpy(note, progress.note, progress.note_size);
+        assert_ok(stage_commit(stage, &offered, note, progress.note_size, &fault));
+        assert_ok(feeds_verify(subscriber.fixture->feeds, subscriber.feed, &fault));
+        fixture_free(subscriber.fixture);
+    }
+    cJSON_Delete(vectors);
+}
+
 /* Streams that a subscriber who holds nothing must refuse, and hold nothing afterwards. */
 static void refuse_all(const char *file, const char *list)
 {
@@ -259,10 +304,8 @@ static void test_lies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_histories),
-        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_steps), cmocka_unit_test(test_histories), cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_bad),   cmocka_unit_test(test_lies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
