@@ -1,0 +1,511 @@
+/*
+ * control_api.c - /control/v1/...: what kaartctl asks. Only on the Unix socket, whose file permission says who may.
+ *
+ *   GET  status                         this node at a glance
+ *   GET  feeds                          every feed it holds
+ *   GET  peers                          sync_status
+ *   POST sync?peer=                     pull now
+ *   GET  sources                        sources_status
+ *   POST sources/{name}/run?dryRun=     one run; answers with its report
+ *   POST sources/{name}/accept?run=     what the fuse held back
+ *   GET  records/{id}?kind=             the resolved record
+ *   GET  records/{id}/why?kind=         where each field comes from
+ *   GET  claims/{kind}/{id}?source=&feed=   what one source of an own feed says, as it stands there
+ *   GET  search?q=&kind=&limit=&offset=
+ *   GET  export?kind=                   every resolved record, NDJSON                       control_export.c
+ *   POST import?source=&role=&feed=&dryRun=   lines of claims, NDJSON; a result for each    control_import.c
+ */
+#include "daemon/api/control_api_internal.h"
+#include "daemon/source/sources.h"
+#include "daemon/store/feeds.h"
+#include "daemon/store/map.h"
+#include "daemon/sync/sync.h"
+#include "protocol/syntax.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFIX "/control/v1/"
+#define JSON_TYPE "application/json"
+
+/* ---- answers ---- */
+
+void control_respond(struct http_exchange *exchange, cJSON *result)
+{
+    char *text = result ? cJSON_PrintUnformatted(result) : NULL;
+    cJSON_Delete(result);
+    if (text)
+        exchange_respond(exchange, 200, JSON_TYPE, text, strlen(text));
+    else
+        exchange_problem(exchange, 500, "Out of memory", "The answer did not fit into memory.");
+}
+
+void control_problem(struct http_exchange *exchange, int code, const char *detail)
+{
+    static const struct {
+        int code, status;
+        const char *title;
+    } problems[] = {
+        {KAART_UNKNOWN, 404, "Not found"},
+        {KAART_INVALID, 400, "Not valid"},
+        {KAART_SYNTAX, 400, "Not valid"},
+        {KAART_LIMIT, 413, "Too large"},
+        {KAART_BUSY, 503, "Busy"},
+        {KAART_GUARD, 409, "Signing waits"},
+        {KAART_CLOCK, 409, "The clock is behind"},
+        {KAART_OVERTAKEN, 409, "Overtaken"},
+        {KAART_CORRUPT, 500, "The database contradicts itself"},
+        {KAART_NOMEM, 500, "Out of memory"},
+        {KAART_IO, 500, "Disk or network failed"},
+    };
+    for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
+        if (problems[i].code == code) {
+            if (code == KAART_BUSY)
+                exchange_set_header(exchange, "Retry-After", "1");
+            exchange_problem(exchange, problems[i].status, problems[i].title, "%s", detail && *detail ? detail : kaart_strerror(code));
+            return;
+        }
+    exchange_problem(exchange, 500, "Failed", "%s", detail && *detail ? detail : kaart_strerror(code));
+}
+
+/* ---- jobs ---- */
+
+struct control_job *control_job_new(struct node *node, struct http_exchange *exchange)
+{
+    struct control_job *job = calloc(1, sizeof(*job));
+    if (!job) {
+        control_problem(exchange, KAART_NOMEM, NULL);
+        return NULL;
+    }
+    job->node = node;
+    job->exchange = exchange;
+    job->day = syntax_day_of(node_now_ms());
+    exchange_hold(exchange);
+    return job;
+}
+
+void control_job_free(struct control_job *job)
+{
+    exchange_release(job->exchange);
+    free(job->kind);
+    free(job->id);
+    free(job->source);
+    free(job->feed);
+    free(job->query);
+    policy_release(job->policy);
+    cJSON_Delete(job->result);
+    free(job);
+}
+
+bool control_job_take(struct control_job *job, char **to, const char *value)
+{
+    if (!value || (*to = strdup(value)))
+        return true;
+    control_problem(job->exchange, KAART_NOMEM, NULL);
+    control_job_free(job);
+    return false;
+}
+
+static void run_job(void *state, void *argument)
+{
+    struct control_job *job = argument;
+    job->run(state, job);
+}
+
+static void job_done(void *argument)
+{
+    struct control_job *job = argument;
+    if (job->code < 0) {
+        control_problem(job->exchange, job->code, job->fault.text);
+    } else {
+        control_respond(job->exchange, job->result);
+        job->result = NULL;
+    }
+    control_job_free(job);
+}
+
+void control_job_post(struct control_job *job)
+{
+    if (worker_post(job->node->reader, run_job, job_done, job) == 0)
+        return;
+    control_problem(job->exchange, KAART_BUSY, "The store is busy; try again in a moment.");
+    control_job_free(job);
+}
+
+/* ---- feeds and status ---- */
+
+static void add_instant(cJSON *object, const char *name, int64_t unix_s)
+{
+    char text[SECONDS_TEXT_SIZE + 1];
+    syntax_seconds_format(unix_s, text);
+    cJSON_AddStringToObject(object, name, text);
+}
+
+static int add_feed(void *context, const struct feed_head *head)
+{
+    cJSON *feed = cJSON_CreateObject();
+    char root[2 * HASH_SIZE + 1];
+    if (!feed || !cJSON_AddItemToArray(context, feed))
+        return KAART_NOMEM;
+    cJSON_AddStringToObject(feed, "feed", head->checkpoint.feed);
+    cJSON_AddBoolToObject(feed, "own", head->own);
+    cJSON_AddBoolToObject(feed, "held", head->held);
+    if (head->held) {
+        hex_encode(head->checkpoint.root.bytes, HASH_SIZE, root);
+        cJSON_AddNumberToObject(feed, "epoch", (double)head->checkpoint.epoch);
+        cJSON_AddNumberToObject(feed, "size", (double)head->checkpoint.size);
+        cJSON_AddNumberToObject(feed, "live", (double)head->checkpoint.live);
+        cJSON_AddNumberToObject(feed, "floor", (double)head->checkpoint.floor);
+        cJSON_AddStringToObject(feed, "root", root);
+        add_instant(feed, "time", head->checkpoint.time_s);
+    }
+    if (head->frozen[0] != '\0')
+        cJSON_AddStringToObject(feed, "frozen", head->frozen);
+    return 0;
+}
+
+static void run_feeds(struct node_readers *readers, struct control_job *job)
+{
+    job->code = feeds_list(readers->feeds, add_feed, job->result, &job->fault);
+}
+
+static void get_feeds(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    struct control_job *job = control_job_new(node, exchange);
+    if (!job)
+        return;
+    job->result = cJSON_CreateArray();
+    job->run = run_feeds;
+    control_job_post(job);
+}
+
+static void run_status(struct node_readers *readers, struct control_job *job)
+{
+    cJSON *map = NULL;
+    job->code = feeds_list(readers->feeds, add_feed, cJSON_GetObjectItemCaseSensitive(job->result, "feeds"), &job->fault);
+    if (job->code == 0)
+        job->code = map_status(readers->map, &map, &job->fault);
+    if (map)
+        cJSON_AddItemToObject(job->result, "map", map);
+}
+
+/* Own feeds and whether they may be signed. */
+static void add_signing(cJSON *status, struct node *node)
+{
+    cJSON *list = cJSON_AddArrayToObject(status, "signing");
+    for (size_t i = 0; i < node->config->feed_count; i++) {
+        const char *reason = NULL, *feed = node->config->feeds[i].name;
+        cJSON *item = cJSON_CreateObject();
+        bool allowed = sync_may_sign(node->sync, feed, &reason);
+        cJSON_AddStringToObject(item, "feed", feed);
+        cJSON_AddBoolToObject(item, "allowed", allowed);
+        if (!allowed && reason)
+            cJSON_AddStringToObject(item, "reason", reason);
+        cJSON_AddItemToArray(list, item);
+    }
+}
+
+static void get_status(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    struct control_job *job = control_job_new(node, exchange);
+    if (!job)
+        return;
+    cJSON *status = job->result = cJSON_CreateObject();
+    cJSON_AddStringToObject(status, "node", node->config->node.name);
+    cJSON_AddStringToObject(status, "version", KAARTD_VERSION);
+    cJSON_AddStringToObject(status, "configuration", node->config->path);
+    add_instant(status, "started", node->started_ms / 1000);
+    add_instant(status, "now", node_now_ms() / 1000);
+    cJSON *areas = cJSON_AddArrayToObject(status, "areas");
+    for (char **area = node->config->node.areas; *area; area++)
+        cJSON_AddItemToArray(areas, cJSON_CreateString(*area));
+    add_signing(status, node);
+    cJSON_AddNumberToObject(status, "peers", (double)node->config->peer_count);
+    cJSON_AddNumberToObject(status, "sources", (double)node->config->source_count);
+    cJSON *waiting = cJSON_AddObjectToObject(status, "jobsWaiting");
+    cJSON_AddNumberToObject(waiting, "writer", (double)worker_load(node->writer));
+    cJSON_AddNumberToObject(waiting, "mapper", (double)worker_load(node->mapper));
+    cJSON_AddNumberToObject(waiting, "reader", (double)worker_load(node->reader));
+    cJSON_AddArrayToObject(status, "feeds");
+    job->run = run_status;
+    control_job_post(job);
+}
+
+/* ---- peers and sources ---- */
+
+static void get_peers(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_respond(exchange, sync_status(node->sync));
+}
+
+static void post_sync(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    struct fault fault = {""};
+    const char *peer = exchange_query(exchange, "peer");
+    int code = sync_now(node->sync, peer);
+    if (code == KAART_UNKNOWN)
+        fault_set(&fault, code, "There is no peer \"%s\" in the configuration; kaartctl peers lists them.", peer);
+    if (code < 0) {
+        control_problem(exchange, code, fault.text);
+        return;
+    }
+    cJSON *result = cJSON_CreateObject();
+    cJSON_AddStringToObject(result, "started", peer ? peer : "all peers");
+    control_respond(exchange, result);
+}
+
+static void get_sources(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_respond(exchange, sources_status(node->sources));
+}
+
+static void source_done(void *context, const cJSON *report)
+{
+    struct http_exchange *exchange = context;
+    control_respond(exchange, cJSON_Duplicate(report, true));
+    exchange_release(exchange);
+}
+
+static bool is_true(const char *value)
+{
+    return value && strcmp(value, "true") == 0;
+}
+
+static void post_source_run(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    struct fault fault = {""};
+    exchange_hold(exchange);
+    int code = sources_run(node->sources, argument, is_true(exchange_query(exchange, "dryRun")), source_done, exchange);
+    if (code == 0)
+        return;
+    if (code == KAART_UNKNOWN)
+        fault_set(&fault, code, "There is no source \"%s\" in the configuration; kaartctl sources lists them.", argument);
+    else if (code == KAART_BUSY)
+        fault_set(&fault, code, "Source %s is running already; kaartctl sources shows when it is done.", argument);
+    control_problem(exchange, code, fault.text);
+    exchange_release(exchange);
+}
+
+static void post_source_accept(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    struct fault fault = {""};
+    uint64_t run = 0;
+    const char *text = exchange_query(exchange, "run");
+    if (!text || syntax_decimal_parse(text, strlen(text), INT64_MAX, &run) < 0) {
+        control_problem(exchange, KAART_INVALID, "The number of the run is missing; kaartctl sources shows which run waits.");
+        return;
+    }
+    exchange_hold(exchange);
+    int code = sources_accept(node->sources, argument, (int64_t)run, source_done, exchange, &fault);
+    if (code == 0)
+        return;
+    control_problem(exchange, code, fault.text);
+    exchange_release(exchange);
+}
+
+/* ---- records ---- */
+
+static void run_get(struct node_readers *readers, struct control_job *job)
+{
+    job->code = map_get(readers->map, job->kind, job->id, &job->result, &job->fault);
+}
+
+static void run_why(struct node_readers *readers, struct control_job *job)
+{
+    job->code = map_why(readers->map, job->policy, job->day, job->kind, job->id, &job->result, &job->fault);
+}
+
+static void run_search(struct node_readers *readers, struct control_job *job)
+{
+    job->code = map_search(readers->map, job->query, job->kind, job->limit, job->offset, &job->result, &job->fault);
+}
+
+static bool check_id(struct http_exchange *exchange, const char *id)
+{
+    if (syntax_is_uuid(id, strlen(id)))
+        return true;
+    struct fault fault;
+    fault_set(&fault, KAART_INVALID, "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids.", id);
+    control_problem(exchange, KAART_INVALID, fault.text);
+    return false;
+}
+
+static void post_record_job(struct node *node, struct http_exchange *exchange, const char *id,
+                            void (*run)(struct node_readers *readers, struct control_job *job))
+{
+    if (!check_id(exchange, id))
+        return;
+    struct control_job *job = control_job_new(node, exchange);
+    if (!job || !control_job_take(job, &job->id, id) || !control_job_take(job, &job->kind, exchange_query(exchange, "kind")))
+        return;
+    job->policy = policy_hold(node->policy);
+    job->run = run;
+    control_job_post(job);
+}
+
+static void get_record(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    post_record_job(node, exchange, argument, run_get);
+}
+
+static void get_why(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    post_record_job(node, exchange, argument, run_why);
+}
+
+static bool take_number(struct http_exchange *exchange, const char *name, size_t fallback, size_t max, size_t *number)
+{
+    uint64_t value = fallback;
+    const char *text = exchange_query(exchange, name);
+    if (text && syntax_decimal_parse(text, strlen(text), max, &value) < 0) {
+        struct fault fault;
+        fault_set(&fault, KAART_INVALID, "%s is not a number from 0 to %zu.", name, max);
+        control_problem(exchange, KAART_INVALID, fault.text);
+        return false;
+    }
+    *number = (size_t)value;
+    return true;
+}
+
+static void get_search(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    size_t limit, offset;
+    const char *query = exchange_query(exchange, "q");
+    if (!query || !*query) {
+        control_problem(exchange, KAART_INVALID, "What is to be searched for? q is missing.");
+        return;
+    }
+    if (!take_number(exchange, "limit", 20, CONTROL_SEARCH_MAX, &limit) || !take_number(exchange, "offset", 0, 1000000, &offset))
+        return;
+    struct control_job *job = control_job_new(node, exchange);
+    if (!job || !control_job_take(job, &job->query, query) || !control_job_take(job, &job->kind, exchange_query(exchange, "kind")))
+        return;
+    job->limit = limit;
+    job->offset = offset;
+    job->run = run_search;
+    control_job_post(job);
+}
+
+/* ---- one claim of an own feed ---- */
+
+static void run_claim(struct node_readers *readers, struct control_job *job)
+{
+    struct entry_key key;
+    uint64_t seq;
+    char *line = NULL;
+    size_t size = 0;
+    struct hasher *hasher = hasher_new();
+    job->code = hasher ? entry_key(hasher, job->kind, job->id, job->source, &key) : KAART_NOMEM;
+    if (job->code == 0)
+        job->code = feeds_entry_by_key(readers->feeds, job->feed, &key, &seq, &line, &size, &job->fault);
+    if (job->code == KAART_UNKNOWN)
+        fault_set(&job->fault, KAART_UNKNOWN, "Source %s says nothing about %s %s in %s.", job->source, job->kind, job->id, job->feed);
+    if (job->code == 0 && !(job->result = json_parse(line, size, &job->fault)))
+        job->code = KAART_CORRUPT;
+    free(line);
+    hasher_free(hasher);
+}
+
+static void get_claim(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    const char *slash = strchr(argument, '/');
+    const char *source = exchange_query(exchange, "source"), *audience = exchange_query(exchange, "feed");
+    const struct config_feed *feed = config_feed(node->config, audience ? audience : "public");
+    if (!slash || !check_id(exchange, slash + 1))
+        return;
+    if (!feed || !source) {
+        control_problem(exchange, KAART_INVALID, feed ? "source is missing." : "This node has no such feed; kaartctl feeds lists them.");
+        return;
+    }
+    struct control_job *job = control_job_new(node, exchange);
+    if (!job || !control_job_take(job, &job->id, slash + 1) || !control_job_take(job, &job->source, source) ||
+        !control_job_take(job, &job->feed, feed->name))
+        return;
+    if (!(job->kind = strndup(argument, (size_t)(slash - argument)))) {
+        control_problem(exchange, KAART_NOMEM, NULL);
+        control_job_free(job);
+        return;
+    }
+    job->run = run_claim;
+    control_job_post(job);
+}
+
+/* ---- routes ---- */
+
+static void post_import(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_import(node, exchange);
+}
+
+static void get_export(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_export(node, exchange);
+}
+
+struct route {
+    const char *method;
+    const char *head; /* what the path begins with, after the prefix */
+    const char *tail; /* what it ends with; what is between is the argument. NULL: no argument, head is all */
+    void (*answer)(struct node *node, struct http_exchange *exchange, const char *argument);
+};
+
+static const struct route routes[] = {
+    {"GET", "status", NULL, get_status},
+    {"GET", "feeds", NULL, get_feeds},
+    {"GET", "peers", NULL, get_peers},
+    {"POST", "sync", NULL, post_sync},
+    {"GET", "sources", NULL, get_sources},
+    {"POST", "sources/", "/run", post_source_run},
+    {"POST", "sources/", "/accept", post_source_accept},
+    {"GET", "records/", "/why", get_why},
+    {"GET", "records/", "", get_record},
+    {"GET", "claims/", "", get_claim},
+    {"GET", "search", NULL, get_search},
+    {"GET", "export", NULL, get_export},
+    {"POST", "import", NULL, post_import},
+};
+
+/* Whether the path fits the route; its argument goes to `argument`. */
+static bool route_fits(const struct route *route, const char *path, char *argument, size_t size)
+{
+    size_t head = strlen(route->head), tail = route->tail ? strlen(route->tail) : 0, length = strlen(path);
+    if (!route->tail)
+        return strcmp(path, route->head) == 0;
+    if (length <= head + tail || length - head - tail >= size || strncmp(path, route->head, head) != 0 ||
+        strcmp(path + length - tail, route->tail) != 0)
+        return false;
+    snprintf(argument, size, "%.*s", (int)(length - head - tail), path + head);
+    return true;
+}
+
+bool control_api_handle(struct node *node, struct http_exchange *exchange)
+{
+    const char *path = exchange_path(exchange);
+    char argument[256];
+    bool known = false;
+    /* elsewhere the control API does not exist: not even a 403 says that it might */
+    if (strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0 || !exchange_local(exchange))
+        return false;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (!route_fits(&routes[i], path + sizeof(PREFIX) - 1, argument, sizeof(argument)))
+            continue;
+        known = true;
+        if (strcmp(exchange_method(exchange), routes[i].method) != 0)
+            continue;
+        routes[i].answer(node, exchange, argument);
+        return true;
+    }
+    if (known)
+        exchange_problem(exchange, 405, "Method not allowed", "%s is not answered by %s.", path, exchange_method(exchange));
+    else
+        exchange_problem(exchange, 404, "Not found", "%s is not part of the control API of kaartd %s.", path, KAARTD_VERSION);
+    return true;
+}
