@@ -62,7 +62,8 @@ void control_problem(struct http_exchange *exchange, int code, const char *detai
         if (problems[i].code == code) {
             if (code == KAART_BUSY)
                 exchange_set_header(exchange, "Retry-After", "1");
-            exchange_problem(exchange, problems[i].status, problems[i].title, "%s", detail && *detail ? detail : kaart_strerror(code));
+            exchange_problem(exchange, problems[i].status, problems[i].title, "%s",
+                             detail && *detail ? detail : kaart_strerror(code));
             return;
         }
     exchange_problem(exchange, 500, "Failed", "%s", detail && *detail ? detail : kaart_strerror(code));
@@ -183,7 +184,8 @@ static void get_feeds(struct node *node, struct http_exchange *exchange, const c
 static void run_status(struct node_readers *readers, struct control_job *job)
 {
     cJSON *map = NULL;
-    job->code = feeds_list(readers->feeds, add_feed, cJSON_GetObjectItemCaseSensitive(job->result, "feeds"), &job->fault);
+    job->code = feeds_list(readers->feeds, add_feed, cJSON_GetObjectItemCaseSensitive(job->result, "feeds"),
+                           &job->fault);
     if (job->code == 0)
         job->code = map_status(readers->map, &map, &job->fault);
     if (map)
@@ -248,7 +250,8 @@ static void post_sync(struct node *node, struct http_exchange *exchange, const c
     const char *peer = exchange_query(exchange, "peer");
     int code = sync_now(node->sync, peer);
     if (code == KAART_UNKNOWN)
-        fault_set(&fault, code, "There is no peer \"%s\" in the configuration; kaartctl peers lists them.", peer);
+        fault_set(&fault, code, "There is no peer \"%s\" in the configuration; kaartctl peers lists them.",
+                  peer);
     if (code < 0) {
         control_problem(exchange, code, fault.text);
         return;
@@ -280,13 +283,16 @@ static void post_source_run(struct node *node, struct http_exchange *exchange, c
 {
     struct fault fault = {""};
     exchange_hold(exchange);
-    int code = sources_run(node->sources, argument, is_true(exchange_query(exchange, "dryRun")), source_done, exchange);
+    int code = sources_run(node->sources, argument, is_true(exchange_query(exchange, "dryRun")), source_done,
+                           exchange);
     if (code == 0)
         return;
     if (code == KAART_UNKNOWN)
-        fault_set(&fault, code, "There is no source \"%s\" in the configuration; kaartctl sources lists them.", argument);
+        fault_set(&fault, code,
+                  "There is no source \"%s\" in the configuration; kaartctl sources lists them.", argument);
     else if (code == KAART_BUSY)
-        fault_set(&fault, code, "Source %s is running already; kaartctl sources shows when it is done.", argument);
+        fault_set(&fault, code, "Source %s is running already; kaartctl sources shows when it is done.",
+                  argument);
     control_problem(exchange, code, fault.text);
     exchange_release(exchange);
 }
@@ -297,7 +303,8 @@ static void post_source_accept(struct node *node, struct http_exchange *exchange
     uint64_t run = 0;
     const char *text = exchange_query(exchange, "run");
     if (!text || syntax_decimal_parse(text, strlen(text), INT64_MAX, &run) < 0) {
-        control_problem(exchange, KAART_INVALID, "The number of the run is missing; kaartctl sources shows which run waits.");
+        control_problem(exchange, KAART_INVALID,
+                        "The number of the run is missing; kaartctl sources shows which run waits.");
         return;
     }
     exchange_hold(exchange);
@@ -322,7 +329,8 @@ static void run_why(struct node_readers *readers, struct control_job *job)
 
 static void run_search(struct node_readers *readers, struct control_job *job)
 {
-    job->code = map_search(readers->map, job->query, job->kind, job->limit, job->offset, &job->result, &job->fault);
+    job->code =
+        map_search(readers->map, job->query, job->kind, job->limit, job->offset, &job->result, &job->fault);
 }
 
 static bool check_id(struct http_exchange *exchange, const char *id)
@@ -330,7 +338,8 @@ static bool check_id(struct http_exchange *exchange, const char *id)
     if (syntax_is_uuid(id, strlen(id)))
         return true;
     struct fault fault;
-    fault_set(&fault, KAART_INVALID, "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids.", id);
+    fault_set(&fault, KAART_INVALID,
+              "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids.", id);
     control_problem(exchange, KAART_INVALID, fault.text);
     return false;
 }
@@ -341,7 +350,8 @@ static void post_record_job(struct node *node, struct http_exchange *exchange, c
     if (!check_id(exchange, id))
         return;
     struct control_job *job = control_job_new(node, exchange);
-    if (!job || !control_job_take(job, &job->id, id) || !control_job_take(job, &job->kind, exchange_query(exchange, "kind")))
+    if (!job || !control_job_take(job, &job->id, id) ||
+        !control_job_take(job, &job->kind, exchange_query(exchange, "kind")))
         return;
     job->policy = policy_hold(node->policy);
     job->run = run;
@@ -358,7 +368,8 @@ static void get_why(struct node *node, struct http_exchange *exchange, const cha
     post_record_job(node, exchange, argument, run_why);
 }
 
-static bool take_number(struct http_exchange *exchange, const char *name, size_t fallback, size_t max, size_t *number)
+static bool take_number(struct http_exchange *exchange, const char *name, size_t fallback, size_t max,
+                        size_t *number)
 {
     uint64_t value = fallback;
     const char *text = exchange_query(exchange, name);
@@ -381,10 +392,12 @@ static void get_search(struct node *node, struct http_exchange *exchange, const 
         control_problem(exchange, KAART_INVALID, "What is to be searched for? q is missing.");
         return;
     }
-    if (!take_number(exchange, "limit", 20, CONTROL_SEARCH_MAX, &limit) || !take_number(exchange, "offset", 0, 1000000, &offset))
+    if (!take_number(exchange, "limit", 20, CONTROL_SEARCH_MAX, &limit) ||
+        !take_number(exchange, "offset", 0, 1000000, &offset))
         return;
     struct control_job *job = control_job_new(node, exchange);
-    if (!job || !control_job_take(job, &job->query, query) || !control_job_take(job, &job->kind, exchange_query(exchange, "kind")))
+    if (!job || !control_job_take(job, &job->query, query) ||
+        !control_job_take(job, &job->kind, exchange_query(exchange, "kind")))
         return;
     job->limit = limit;
     job->offset = offset;
@@ -405,7 +418,8 @@ static void run_claim(struct node_readers *readers, struct control_job *job)
     if (job->code == 0)
         job->code = feeds_entry_by_key(readers->feeds, job->feed, &key, &seq, &line, &size, &job->fault);
     if (job->code == KAART_UNKNOWN)
-        fault_set(&job->fault, KAART_UNKNOWN, "Source %s says nothing about %s %s in %s.", job->source, job->kind, job->id, job->feed);
+        fault_set(&job->fault, KAART_UNKNOWN, "Source %s says nothing about %s %s in %s.", job->source,
+                  job->kind, job->id, job->feed);
     if (job->code == 0 && !(job->result = json_parse(line, size, &job->fault)))
         job->code = KAART_CORRUPT;
     free(line);
@@ -420,7 +434,9 @@ static void get_claim(struct node *node, struct http_exchange *exchange, const c
     if (!slash || !check_id(exchange, slash + 1))
         return;
     if (!feed || !source) {
-        control_problem(exchange, KAART_INVALID, feed ? "source is missing." : "This node has no such feed; kaartctl feeds lists them.");
+        control_problem(exchange, KAART_INVALID,
+                        feed ? "source is missing."
+                             : "This node has no such feed; kaartctl feeds lists them.");
         return;
     }
     struct control_job *job = control_job_new(node, exchange);
@@ -504,8 +520,10 @@ bool control_api_handle(struct node *node, struct http_exchange *exchange)
         return true;
     }
     if (known)
-        exchange_problem(exchange, 405, "Method not allowed", "%s is not answered by %s.", path, exchange_method(exchange));
+        exchange_problem(exchange, 405, "Method not allowed", "%s is not answered by %s.", path,
+                         exchange_method(exchange));
     else
-        exchange_problem(exchange, 404, "Not found", "%s is not part of the control API of kaartd %s.", path, KAARTD_VERSION);
+        exchange_problem(exchange, 404, "Not found", "%s is not part of the control API of kaartd %s.", path,
+                         KAARTD_VERSION);
     return true;
 }

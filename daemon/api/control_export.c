@@ -16,8 +16,7 @@
 
 #define PIECE_SIZE 65536
 
-struct export_job
-{
+struct export_job {
     struct http_exchange *exchange;
     char *kind;      /* NULL: all */
     char *directory; /* where the file is made */
@@ -42,7 +41,8 @@ static int write_record(void *context, const char *kind, const char *id, const c
     struct export_job *export = context;
     export->records++;
     if (fprintf(export->file, "{\"kind\":\"%s\",\"id\":\"%s\",\"record\":%s}\n", kind, id, record_json) < 0)
-        return fault_set(&export->fault, KAART_IO, "the export's temporary file cannot be written: %s", strerror(errno));
+        return fault_set(&export->fault, KAART_IO, "the export's temporary file cannot be written: %s",
+                         strerror(errno));
     return 0;
 }
 
@@ -69,12 +69,14 @@ static void run_export(void *state, void *job)
     struct node_readers *readers = state;
     struct export_job *export = job;
     if (!(export->file = open_unlinked(export->directory))) {
-        export->code = fault_set(&export->fault, KAART_IO, "no temporary file in %s: %s", export->directory, strerror(errno));
+        export->code = fault_set(&export->fault, KAART_IO, "no temporary file in %s: %s", export->directory,
+                                 strerror(errno));
         return;
     }
     export->code = map_export(readers->map, export->kind, write_record, export, &export->fault);
     if (export->code == 0 && (fflush(export->file) != 0 || fseek(export->file, 0, SEEK_SET) != 0))
-        export->code = fault_set(&export->fault, KAART_IO, "the export's temporary file cannot be read back: %s", strerror(errno));
+        export->code = fault_set(&export->fault, KAART_IO,
+                                 "the export's temporary file cannot be read back: %s", strerror(errno));
 }
 
 static void send_piece(void *context, struct http_exchange *exchange)
@@ -127,8 +129,9 @@ void control_export(struct node *node, struct http_exchange *exchange)
     exchange_hold(exchange);
     export->directory = strdup(node->config->node.state);
     export->kind = kind ? strdup(kind) : NULL;
-    int code = !export->directory || (kind && !export->kind) ? KAART_NOMEM
-                                                              : worker_post(node->reader, run_export, export_done, export);
+    int code = !export->directory || (kind && !export->kind)
+                   ? KAART_NOMEM
+                   : worker_post(node->reader, run_export, export_done, export);
     if (code == 0)
         return;
     control_problem(exchange, code, code == KAART_BUSY ? "The store is busy; try again in a moment." : NULL);

@@ -90,7 +90,8 @@ static void spoil(struct line *line, const char *pointer, const char *message)
 /* A string's value into `text`; false if it is no string, has escapes, or is too long. */
 static bool take_text(struct span value, char *text, size_t capacity)
 {
-    if (value.size < 2 || value.data[0] != '"' || value.size - 2 >= capacity || memchr(value.data, '\\', value.size))
+    if (value.size < 2 || value.data[0] != '"' || value.size - 2 >= capacity ||
+        memchr(value.data, '\\', value.size))
         return false;
     memcpy(text, value.data + 1, value.size - 2);
     text[value.size - 2] = '\0';
@@ -136,12 +137,14 @@ static int take_member(void *context, struct span name, struct span value, struc
     else if (IS("body") && value.data[0] == '{')
         return (line->body = take_json(value)) ? 0 : KAART_NOMEM;
     else
-        return fault_set(fault, KAART_INVALID, "member \"%.*s\" is unknown or not valid", (int)name.size, name.data);
+        return fault_set(fault, KAART_INVALID, "member \"%.*s\" is unknown or not valid", (int)name.size,
+                         name.data);
 #undef IS
     return 0;
 }
 
-static void hear_finding(void *context, enum record_severity severity, const char *pointer, const char *message)
+static void hear_finding(void *context, enum record_severity severity, const char *pointer,
+                         const char *message)
 {
     add_problem(context, severity == RECORD_ERROR ? "error" : "warning", pointer, message);
 }
@@ -196,7 +199,8 @@ static void run_read(void *state, void *job)
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t size = newline ? (size_t)(newline - at) : (size_t)(end - at);
         if (import->line_count == BATCH_ENTRIES_MAX) {
-            import->code = fault_set(&import->fault, KAART_LIMIT, "A batch has more than %d lines.", BATCH_ENTRIES_MAX);
+            import->code =
+                fault_set(&import->fault, KAART_LIMIT, "A batch has more than %d lines.", BATCH_ENTRIES_MAX);
             return;
         }
         import->code = read_line(import, at, size, &import->lines[import->line_count++]);
@@ -232,13 +236,14 @@ static void run_append(void *state, void *job)
             .verified = line->verified,
             .missing_since = DAY_NONE,
             /* [ENTRY] personal data: no kept hash may confirm a guess */
-            .salted = strcmp(import->audience, AUDIENCE_PUBLIC) != 0 || strcmp(line->kind, "professional") == 0,
+            .salted =
+                strcmp(import->audience, AUDIENCE_PUBLIC) != 0 || strcmp(line->kind, "professional") == 0,
             .renew = line->verified != DAY_NONE,
         };
     }
     if (count > 0)
-        import->code = feeds_append(state, import->feed, import->keys, import->key_count, node_now_ms(), claims, count,
-                                    import->dry_run, import->results, &import->fault);
+        import->code = feeds_append(state, import->feed, import->keys, import->key_count, node_now_ms(),
+                                    claims, count, import->dry_run, import->results, &import->fault);
 out:
     free(claims);
 }
@@ -262,7 +267,8 @@ static cJSON *describe_line(struct line *line, size_t number, const struct own_r
     cJSON_AddStringToObject(item, "kind", line->kind);
     cJSON_AddStringToObject(item, "id", line->id);
     cJSON_AddStringToObject(item, "outcome", result ? outcome_name(result->outcome) : "refused");
-    if (result && (result->outcome == OWN_ADDED || result->outcome == OWN_CHANGED || result->outcome == OWN_RETRACTED))
+    if (result &&
+        (result->outcome == OWN_ADDED || result->outcome == OWN_CHANGED || result->outcome == OWN_RETRACTED))
         cJSON_AddNumberToObject(item, "seq", (double)result->seq);
     if (line->problems) {
         cJSON_AddItemToObject(item, "problems", line->problems);
@@ -286,7 +292,8 @@ static void append_done(void *job)
     cJSON *results = cJSON_AddArrayToObject(answer, "results");
     for (size_t i = 0, good = 0; i < import->line_count; i++) {
         const struct own_result *result = import->lines[i].bad ? NULL : &import->results[good++];
-        moved = moved || (result && result->outcome != OWN_UNCHANGED && result->outcome != OWN_ABSENT && result->outcome != OWN_REFUSED);
+        moved = moved || (result && result->outcome != OWN_UNCHANGED && result->outcome != OWN_ABSENT &&
+                          result->outcome != OWN_REFUSED);
         cJSON_AddItemToArray(results, describe_line(&import->lines[i], i + 1, result));
     }
     if (moved && !import->dry_run)
@@ -332,7 +339,8 @@ static void body_end(void *context, struct http_exchange *exchange, bool complet
     if (complete && code == 0)
         return;
     if (complete)
-        control_problem(exchange, code, code == KAART_BUSY ? "The store is busy; try again in a moment." : NULL);
+        control_problem(exchange, code,
+                        code == KAART_BUSY ? "The store is busy; try again in a moment." : NULL);
     import_free(import);
 }
 
@@ -340,12 +348,14 @@ static int take_name(struct http_exchange *exchange, const char *name, char *to,
 {
     const char *value = exchange_query(exchange, name);
     if (!value || !syntax_is_name(value, strlen(value)))
-        return fault_set(fault, KAART_INVALID, "%s is missing or not a name (a-z, then a-z, 0-9, _ and -).", name);
+        return fault_set(fault, KAART_INVALID, "%s is missing or not a name (a-z, then a-z, 0-9, _ and -).",
+                         name);
     snprintf(to, NAME_MAX_SIZE + 1, "%.32s", value);
     return 0;
 }
 
-static int take_feed(struct import *import, const struct config *config, const char *audience, struct fault *fault)
+static int take_feed(struct import *import, const struct config *config, const char *audience,
+                     struct fault *fault)
 {
     const struct config_feed *feed = config_feed(config, audience ? audience : AUDIENCE_PUBLIC);
     if (!feed)

@@ -71,10 +71,17 @@ static int say_unreachable(const char *socket, CURL *curl, CURLcode code)
     long number = 0;
     curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &number);
     if (number == EACCES || (access(socket, F_OK) == 0 && access(socket, W_OK) < 0 && errno == EACCES))
-        return ctl_say(CTL_UNREACHABLE, "you may not talk to kaartd at %s: be root, or join the socket's group (adduser YOU kaartd)", socket);
+        return ctl_say(
+            CTL_UNREACHABLE,
+            "you may not talk to kaartd at %s: be root, or join the socket's group (adduser YOU kaartd)",
+            socket);
     if (code == CURLE_COULDNT_CONNECT || access(socket, F_OK) < 0)
-        return ctl_say(CTL_UNREACHABLE, "kaartd does not answer at %s (%s). Is it running? Try: systemctl status kaartd", socket,
-                       number ? strerror((int)number) : access(socket, F_OK) < 0 ? "no such socket" : "refused");
+        return ctl_say(CTL_UNREACHABLE,
+                       "kaartd does not answer at %s (%s). Is it running? Try: systemctl status kaartd",
+                       socket,
+                       number                     ? strerror((int)number)
+                       : access(socket, F_OK) < 0 ? "no such socket"
+                                                  : "refused");
     return ctl_say(CTL_UNREACHABLE, "kaartd at %s broke off: %s", socket, curl_easy_strerror(code));
 }
 
@@ -84,14 +91,15 @@ static int say_problem(long status, const struct answer *answer)
     struct fault fault;
     cJSON *problem = answer->bytes ? json_parse(answer->bytes, answer->size, &fault) : NULL;
     const char *title = json_get_string(problem, "title"), *detail = json_get_string(problem, "detail");
-    int code = title || detail ? ctl_say(CTL_FAILED, "%s%s%s", title ? title : "", title && detail ? ": " : "", detail ? detail : "")
+    int code = title || detail ? ctl_say(CTL_FAILED, "%s%s%s", title ? title : "",
+                                         title && detail ? ": " : "", detail ? detail : "")
                                : ctl_say(CTL_FAILED, "kaartd answered with status %ld", status);
     cJSON_Delete(problem);
     return code;
 }
 
-static int perform(struct ctl *ctl, const char *method, const char *path, const char *body, size_t body_size, struct answer *answer,
-                   long *status)
+static int perform(struct ctl *ctl, const char *method, const char *path, const char *body, size_t body_size,
+                   struct answer *answer, long *status)
 {
     int result = CTL_FAILED;
     const struct config *config = ctl_config(ctl);
@@ -100,7 +108,8 @@ static int perform(struct ctl *ctl, const char *method, const char *path, const 
     char url[2048];
     CURL *curl = answer->curl = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/x-ndjson");
-    if (!curl || !headers || snprintf(url, sizeof(url), "http://kaartd/control/v1/%s", path) >= (int)sizeof(url)) {
+    if (!curl || !headers ||
+        snprintf(url, sizeof(url), "http://kaartd/control/v1/%s", path) >= (int)sizeof(url)) {
         ctl_say(CTL_FAILED, "the question is too long, or there is no memory");
         goto out;
     }
@@ -131,7 +140,8 @@ out:
     return result;
 }
 
-static int ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size, bool quiet, cJSON **json)
+static int ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size,
+               bool quiet, cJSON **json)
 {
     struct answer answer = {0};
     struct fault fault;
@@ -142,14 +152,16 @@ static int ask(struct ctl *ctl, const char *method, const char *path, const char
         goto out;
     if (result == CTL_DONE && status != 200)
         result = say_problem(status, &answer);
-    else if (result == CTL_DONE && !(*json = json_parse(answer.bytes ? answer.bytes : "", answer.size, &fault)))
+    else if (result == CTL_DONE &&
+             !(*json = json_parse(answer.bytes ? answer.bytes : "", answer.size, &fault)))
         result = ctl_say(CTL_FAILED, "kaartd's answer is not understood: %s", fault.text);
 out:
     free(answer.bytes);
     return result;
 }
 
-int ctl_ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size, cJSON **answer)
+int ctl_ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size,
+            cJSON **answer)
 {
     return ask(ctl, method, path, body, size, false, answer);
 }
@@ -180,5 +192,6 @@ int ctl_print_json(cJSON *json)
         return ctl_say(CTL_FAILED, "out of memory");
     puts(text);
     free(text);
-    return fflush(stdout) == 0 ? CTL_DONE : ctl_say(CTL_FAILED, "the output cannot be written: %s", strerror(errno));
+    return fflush(stdout) == 0 ? CTL_DONE
+                               : ctl_say(CTL_FAILED, "the output cannot be written: %s", strerror(errno));
 }

@@ -71,12 +71,14 @@ static void show_progress(struct import *import, bool last)
     if (!isatty(STDERR_FILENO) || import->ctl->json || (!last && now_ms() - import->ticked_ms < 200))
         return;
     import->ticked_ms = now_ms();
-    fprintf(stderr, "\r\033[K%s records%s%s%s%s", ctl_count((double)import->records, records), import->refused ? ", " : "",
-            import->refused ? ctl_count((double)import->refused, refused) : "", import->refused ? " refused" : "", last ? "\r\033[K" : "");
+    fprintf(stderr, "\r\033[K%s records%s%s%s%s", ctl_count((double)import->records, records),
+            import->refused ? ", " : "", import->refused ? ctl_count((double)import->refused, refused) : "",
+            import->refused ? " refused" : "", last ? "\r\033[K" : "");
     fflush(stderr);
 }
 
-static void keep_problem(struct import *import, const struct place *place, const char *severity, const char *message)
+static void keep_problem(struct import *import, const struct place *place, const char *severity,
+                         const char *message)
 {
     if (cJSON_GetArraySize(import->problems) >= PROBLEMS_KEPT_MAX)
         return;
@@ -101,8 +103,8 @@ static void tell(struct import *import, const struct place *place, const char *s
     if ((warning && import->quiet) || import->shown++ >= PROBLEMS_SHOWN_MAX)
         return;
     char text[1024];
-    snprintf(text, sizeof(text), "%s:%zu: record %zu%s%s: %s%s", import->file, place->line, place->record, *place->pointer ? " " : "",
-             place->pointer, warning ? "warning: " : "", message);
+    snprintf(text, sizeof(text), "%s:%zu: record %zu%s%s: %s%s", import->file, place->line, place->record,
+             *place->pointer ? " " : "", place->pointer, warning ? "warning: " : "", message);
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
     fprintf(stderr, "%s\n", ctl_text_clean(text));
@@ -121,9 +123,11 @@ static void take_result(struct import *import, const cJSON *result)
     import->changed += strcmp(outcome, "changed") == 0;
     import->unchanged += strcmp(outcome, "unchanged") == 0;
     import->refused += strcmp(outcome, "refused") == 0;
-    for (const cJSON *problem = json_get(result, "problems") ? json_get(result, "problems")->child : NULL; problem; problem = problem->next) {
+    for (const cJSON *problem = json_get(result, "problems") ? json_get(result, "problems")->child : NULL;
+         problem; problem = problem->next) {
         struct place place = import->places[line - 1];
-        const char *pointer = json_get_string(problem, "pointer"), *severity = json_get_string(problem, "severity"),
+        const char *pointer = json_get_string(problem, "pointer"),
+                   *severity = json_get_string(problem, "severity"),
                    *message = json_get_string(problem, "message");
         size_t used = strlen(place.pointer);
         snprintf(place.pointer + used, sizeof(place.pointer) - used, "%s", pointer ? pointer : "");
@@ -151,7 +155,8 @@ static int send_batch(struct import *import)
         int code = ctl_ask(import->ctl, "POST", import->path, import->batch, import->batch_size, &answer);
         if (code != CTL_DONE)
             return code;
-        for (const cJSON *result = json_get(answer, "results") ? json_get(answer, "results")->child : NULL; result; result = result->next)
+        for (const cJSON *result = json_get(answer, "results") ? json_get(answer, "results")->child : NULL;
+             result; result = result->next)
             take_result(import, result);
         cJSON_Delete(answer);
     }
@@ -225,13 +230,13 @@ static void take_problem(void *context, const char *pointer, const char *message
 
 /* ---- documents ---- */
 
-/* The line of an error within a record: json.h names the offset. */
+/* The line of an error within a record: json.c names the byte. */
 static void tell_syntax(struct import *import, const struct document *document, const char *message)
 {
     size_t offset = 0, lines = 0;
-    const char *at = strstr(message, "offset ");
+    const char *at = strstr(message, "at byte ");
     if (at)
-        offset = strtoul(at + 7, NULL, 10);
+        offset = strtoul(at + 8, NULL, 10);
     for (size_t i = 0; i < offset && i < document->text.size; i++)
         lines += document->text.data[i] == '\n';
     import->document.line += lines;
@@ -332,7 +337,8 @@ static char *areas_to_json(const char *areas)
     for (char *area; copy && (area = strsep(&rest, ", "));)
         if (*area) {
             if (!syntax_is_area(area, strlen(area))) {
-                ctl_say(CTL_USAGE, "--areas: \"%s\" is not a CBS code: GM and 4, WK and 6, or BU and 8 digits", area);
+                ctl_say(CTL_USAGE,
+                        "--areas: \"%s\" is not a CBS code: GM and 4, WK and 6, or BU and 8 digits", area);
                 goto out;
             }
             cJSON_AddItemToArray(list, cJSON_CreateString(area));
@@ -348,9 +354,13 @@ static int check_settings(const struct settings *settings)
 {
     int32_t day;
     if (!syntax_is_name(settings->source, strlen(settings->source)))
-        return ctl_say(CTL_USAGE, "--source: \"%s\" is not a name: a-z, then a-z, 0-9, _ and -, at most 32", settings->source);
+        return ctl_say(CTL_USAGE, "--source: \"%s\" is not a name: a-z, then a-z, 0-9, _ and -, at most 32",
+                       settings->source);
     if (settings->kind && !record_kind_known(settings->kind))
-        return ctl_say(CTL_USAGE, "--kind: there is no kind \"%s\"; spec/records.md lists them (organization, service, location, ...)", settings->kind);
+        return ctl_say(CTL_USAGE,
+                       "--kind: there is no kind \"%s\"; spec/records.md lists them (organization, service, "
+                       "location, ...)",
+                       settings->kind);
     if (settings->verified && syntax_day_parse(settings->verified, strlen(settings->verified), &day) < 0)
         return ctl_say(CTL_USAGE, "--verified: \"%s\" is not a day, as in 2026-11-21", settings->verified);
     if (settings->on_behalf_of && !syntax_is_uuid(settings->on_behalf_of, strlen(settings->on_behalf_of)))
@@ -358,11 +368,13 @@ static int check_settings(const struct settings *settings)
     return CTL_DONE;
 }
 
-static int run_pass(struct import *import, const struct settings *settings, const char *text, size_t size, bool dry_run)
+static int run_pass(struct import *import, const struct settings *settings, const char *text, size_t size,
+                    bool dry_run)
 {
     import->dry_run = dry_run;
-    import->path = ctl_path("import", (const char *const[]){"source", settings->source, "role", settings->role, "feed", settings->feed,
-                                                             "dryRun", dry_run ? "true" : NULL, NULL});
+    import->path =
+        ctl_path("import", (const char *const[]){"source", settings->source, "role", settings->role, "feed",
+                                                 settings->feed, "dryRun", dry_run ? "true" : NULL, NULL});
     if (!import->path || !open_batch(import))
         return ctl_say(CTL_FAILED, "out of memory");
     int code = documents_each(text, size, take_document, import);
@@ -383,7 +395,9 @@ static int run_pass(struct import *import, const struct settings *settings, cons
 static int print_summary(struct import *import, bool taken)
 {
     char number[6][32];
-    int code = import->refused == 0 ? CTL_DONE : import->refused == import->records || !taken ? CTL_FAILED : CTL_PARTLY;
+    int code = import->refused == 0                           ? CTL_DONE
+               : import->refused == import->records || !taken ? CTL_FAILED
+                                                              : CTL_PARTLY;
     if (import->ctl->json) {
         cJSON *summary = cJSON_CreateObject();
         cJSON_AddStringToObject(summary, "file", import->file);
@@ -395,22 +409,25 @@ static int print_summary(struct import *import, bool taken)
         cJSON_AddNumberToObject(summary, "refused", (double)import->refused);
         cJSON_AddNumberToObject(summary, "warnings", (double)import->warnings);
         cJSON_AddItemToObject(summary, "problems", import->problems);
+        import->problems = NULL;
         int printed = ctl_print_json(summary);
         return printed == CTL_DONE ? code : printed;
     }
     if (import->shown > PROBLEMS_SHOWN_MAX)
-        fprintf(stderr, "%s: ... and %zu more; all of them: --json\n", import->file, import->shown - PROBLEMS_SHOWN_MAX);
-    printf("%s%s records: %s added, %s changed, %s unchanged, %s refused", import->dry_run ? "would be: " : "",
-           ctl_count((double)import->records, number[0]), ctl_count((double)import->added, number[1]),
-           ctl_count((double)import->changed, number[2]), ctl_count((double)import->unchanged, number[3]),
-           ctl_count((double)import->refused, number[4]));
+        fprintf(stderr, "%s: ... and %zu more; all of them: --json\n", import->file,
+                import->shown - PROBLEMS_SHOWN_MAX);
+    printf("%s%s records: %s added, %s changed, %s unchanged, %s refused",
+           import->dry_run ? "would be: " : "", ctl_count((double)import->records, number[0]),
+           ctl_count((double)import->added, number[1]), ctl_count((double)import->changed, number[2]),
+           ctl_count((double)import->unchanged, number[3]), ctl_count((double)import->refused, number[4]));
     printf("%s\n", taken ? "" : "; nothing was taken (--strict)");
     return code;
 }
 
 static void start_again(struct import *import)
 {
-    import->records = import->added = import->changed = import->unchanged = import->refused = import->repeated = import->warnings = 0;
+    import->records = import->added = import->changed = import->unchanged = import->refused =
+        import->repeated = import->warnings = 0;
     import->quiet = true;
     import->shown = 0;
     cJSON_Delete(import->problems);
@@ -439,16 +456,22 @@ int ctl_import(struct ctl *ctl, const struct ctl_command *command, int argc, cha
 {
     struct settings settings = {.source = "editor", .role = "editor", .feed = "public"};
     const struct ctl_option options[] = {
-        {"source", CTL_VALUE, &settings.source},     {"role", CTL_VALUE, &settings.role},
-        {"feed", CTL_VALUE, &settings.feed},         {"kind", CTL_VALUE, &settings.kind},
-        {"areas", CTL_VALUE, &settings.areas},       {"verified", CTL_VALUE, &settings.verified},
-        {"on-behalf-of", CTL_VALUE, &settings.on_behalf_of}, {"strict", CTL_FLAG, &settings.strict},
-        {"dry-run", CTL_FLAG, &settings.dry_run},    {"quiet", CTL_FLAG, &settings.quiet},
+        {"source", CTL_VALUE, &settings.source},
+        {"role", CTL_VALUE, &settings.role},
+        {"feed", CTL_VALUE, &settings.feed},
+        {"kind", CTL_VALUE, &settings.kind},
+        {"areas", CTL_VALUE, &settings.areas},
+        {"verified", CTL_VALUE, &settings.verified},
+        {"on-behalf-of", CTL_VALUE, &settings.on_behalf_of},
+        {"strict", CTL_FLAG, &settings.strict},
+        {"dry-run", CTL_FLAG, &settings.dry_run},
+        {"quiet", CTL_FLAG, &settings.quiet},
     };
     char **files;
     size_t count, size;
     char *areas = NULL;
-    int code = ctl_read_options(ctl, command, argc, argv, options, sizeof(options) / sizeof(options[0]), 1, 1, &files, &count);
+    int code = ctl_read_options(ctl, command, argc, argv, options, sizeof(options) / sizeof(options[0]), 1, 1,
+                                &files, &count);
     if (code != CTL_DONE)
         return code;
     code = check_settings(&settings);
@@ -472,6 +495,7 @@ int ctl_import(struct ctl *ctl, const struct ctl_command *command, int argc, cha
     import->hsds = hsds_new(config->node.name, settings.source, settings.kind);
     code = import->hsds ? run_import(import, &settings, text, size) : ctl_say(CTL_FAILED, "out of memory");
     hsds_free(import->hsds);
+    cJSON_Delete(import->problems);
     free(import);
 out:
     free(areas);

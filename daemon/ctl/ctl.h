@@ -63,7 +63,12 @@ CTL_RUN(ctl_fetch);
 
 /* ---- options.c ---- */
 
-enum ctl_option_type { CTL_FLAG /* bool * */, CTL_VALUE /* const char ** */ };
+enum ctl_option_type {
+    CTL_FLAG,  /* bool * */
+    CTL_VALUE, /* const char ** */
+    CTL_LIST,  /* const char *[CTL_LIST_MAX + 1], zeroed: one for each time the option is given */
+};
+#define CTL_LIST_MAX 4
 struct ctl_option {
     const char *name; /* without the dashes */
     enum ctl_option_type type;
@@ -73,8 +78,9 @@ struct ctl_option {
  * Reads a command's options (any order), beside -c FILE, --json and --help, which every command knows. The rest is left in *rest, *rest_count
  * (between min and max of them). CTL_DONE; otherwise a message was printed and the code is what to exit with (-1: help was printed, exit 0).
  */
-int ctl_read_options(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv, const struct ctl_option *options,
-                     size_t option_count, size_t min, size_t max, char ***rest, size_t *rest_count);
+int ctl_read_options(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+                     const struct ctl_option *options, size_t option_count, size_t min, size_t max,
+                     char ***rest, size_t *rest_count);
 #define CTL_HELP_SHOWN (-1)
 void ctl_print_help(const struct ctl_command *command, FILE *out);
 /* "kaartctl: message" on standard error; returns `code`. */
@@ -87,7 +93,8 @@ const struct config *ctl_config(struct ctl *ctl);
 /* A path below /control/v1/ with its query; free it. `pairs`: name, value, ..., NULL; a pair whose value is NULL is left out. NULL without memory. */
 char *ctl_path(const char *path, const char *const *pairs);
 /* Asks and gives the answer's JSON (the caller deletes it). A refusal is told on standard error. */
-int ctl_ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size, cJSON **answer);
+int ctl_ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size,
+            cJSON **answer);
 /* The same, but a 404 is CTL_DONE with *answer NULL and nothing said. */
 int ctl_ask_quietly(struct ctl *ctl, const char *method, const char *path, cJSON **answer);
 /* Copies the answer to `out` as it comes. */

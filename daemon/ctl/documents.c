@@ -75,7 +75,8 @@ static int walk_array(struct walk *walk, size_t at, const char *prefix, size_t *
     int code = 0;
     bool closed;
     size_t index = 0;
-    for (at = skip_space(walk, at + 1); code == 0 && at < walk->size && walk->text[at] != ']'; at = skip_space(walk, at)) {
+    for (at = skip_space(walk, at + 1); code == 0 && at < walk->size && walk->text[at] != ']';
+         at = skip_space(walk, at)) {
         if (walk->text[at] == ',') {
             at++;
             continue;
@@ -106,7 +107,8 @@ static size_t find_contents(const struct walk *walk, size_t at)
         if (at >= walk->size || walk->text[at] != ':')
             return 0;
         value = skip_space(walk, at + 1);
-        if (walk->size - name > 10 && memcmp(walk->text + name, "\"contents\"", 10) == 0 && value < walk->size && walk->text[value] == '[')
+        if (walk->size - name > 10 && memcmp(walk->text + name, "\"contents\"", 10) == 0 &&
+            value < walk->size && walk->text[value] == '[')
             return value;
         at = skip_space(walk, skip_value(walk, value, walk->size, &closed));
         if (at < walk->size && walk->text[at] == ',')

@@ -14,10 +14,10 @@
 #include "protocol/json.h"
 
 struct document {
-    size_t number;      /* from 1 */
-    size_t line;        /* of its first byte, from 1 */
-    char pointer[32];   /* JSON Pointer to it in the file: "", "/12", "/contents/3" */
-    struct span text;   /* empty where `problem` is set */
+    size_t number;       /* from 1 */
+    size_t line;         /* of its first byte, from 1 */
+    char pointer[32];    /* JSON Pointer to it in the file: "", "/12", "/contents/3" */
+    struct span text;    /* empty where `problem` is set */
     const char *problem; /* what is wrong with the file here; NULL for a record */
 };
 

@@ -27,7 +27,7 @@ struct known {
 
 /* Which members of which kind hold records, and how the two refer to each other. */
 struct embedding {
-    const char *parent;    /* kind */
+    const char *parent; /* kind */
     const char *member;
     const char *kind;
     const char *child_ref;  /* member of the embedded record that names the parent, or NULL */
@@ -147,19 +147,22 @@ static int resolve_id(const struct hsds *hsds, const char *kind, const char *id,
 }
 
 /* The UUID of a record: its own, by its identifiers, by the file's own id, or (embedded or not) by its name. */
-static int find_id(const struct hsds *hsds, const char *kind, const cJSON *body, const char *parent, char out[UUID_TEXT_SIZE + 1],
-                   struct fault *fault)
+static int find_id(const struct hsds *hsds, const char *kind, const cJSON *body, const char *parent,
+                   char out[UUID_TEXT_SIZE + 1], struct fault *fault)
 {
     char number[32];
     const char *own = own_id(body, number), *name = record_name(kind, body);
     if (own && is_uuid(own))
         return resolve_id(hsds, kind, own, out);
-    int code = identity_of_record(kind, body, hsds->origin, hsds->source, own ? NULL : parent, own ? own : name, out);
+    int code = identity_of_record(kind, body, hsds->origin, hsds->source, own ? NULL : parent,
+                                  own ? own : name, out);
     if (code == KAART_UNKNOWN && identity_is_person(kind, body))
         return fault_set(fault, KAART_INVALID,
-                         "a record about one person needs a random UUID as id, since a number or name can be guessed back: give it one (uuidgen) and keep it [ID-5]");
+                         "a record about one person needs a random UUID as id, since a number or name can be "
+                         "guessed back: give it one (uuidgen) and keep it [ID-5]");
     if (code == KAART_UNKNOWN || code == KAART_INVALID)
-        return fault_set(fault, KAART_INVALID, "has no id, no identifier and no name by which it could get one [ID-4]");
+        return fault_set(fault, KAART_INVALID,
+                         "has no id, no identifier and no name by which it could get one [ID-4]");
     return code;
 }
 
@@ -200,7 +203,8 @@ const char *hsds_guess_kind(const cJSON *body)
         if (all)
             return signs[i][0];
     }
-    if (record_identifier(body, "kvk") || record_identifier(body, "agb") || record_identifier(body, "oin") || record_identifier(body, "rsin"))
+    if (record_identifier(body, "kvk") || record_identifier(body, "agb") || record_identifier(body, "oin") ||
+        record_identifier(body, "rsin"))
         return "organization";
     return record_identifier(body, "vestigingsnummer") ? "location" : NULL;
 }
@@ -238,11 +242,14 @@ static int learn(struct hsds *hsds, const char *kind, const cJSON *body, int dep
     int code = 0;
     if (own && !is_uuid(own) && find_id(hsds, kind, body, NULL, uuid, &fault) == 0)
         code = remember(hsds, kind, own, uuid);
-    for (size_t i = 0; code == 0 && depth < HSDS_DEPTH_MAX && i < sizeof(embeddings) / sizeof(embeddings[0]); i++) {
-        const cJSON *member = strcmp(embeddings[i].parent, kind) == 0 ? json_get(body, embeddings[i].member) : NULL;
+    for (size_t i = 0; code == 0 && depth < HSDS_DEPTH_MAX && i < sizeof(embeddings) / sizeof(embeddings[0]);
+         i++) {
+        const cJSON *member =
+            strcmp(embeddings[i].parent, kind) == 0 ? json_get(body, embeddings[i].member) : NULL;
         if (cJSON_IsObject(member))
             code = learn(hsds, embeddings[i].kind, member, depth + 1);
-        for (const cJSON *item = cJSON_IsArray(member) ? member->child : NULL; item && code == 0; item = item->next)
+        for (const cJSON *item = cJSON_IsArray(member) ? member->child : NULL; item && code == 0;
+             item = item->next)
             code = cJSON_IsObject(item) ? learn(hsds, embeddings[i].kind, item, depth + 1) : 0;
     }
     return code;
@@ -275,7 +282,8 @@ static int set_text(cJSON *member, const char *text)
 }
 
 /* One member: an own id of a part, or a reference to a record, becomes a UUID. */
-static int put_reference(const struct hsds *hsds, const char *kind, const char *record_id, const cJSON *object, bool part, cJSON *member)
+static int put_reference(const struct hsds *hsds, const char *kind, const char *record_id,
+                         const cJSON *object, bool part, cJSON *member)
 {
     char uuid[UUID_TEXT_SIZE + 1], number[32];
     bool is_id = part && strcmp(member->string, "id") == 0;
@@ -289,7 +297,8 @@ static int put_reference(const struct hsds *hsds, const char *kind, const char *
     return code == 0 ? set_text(member, uuid) : code;
 }
 
-static int put_references(const struct hsds *hsds, const char *kind, const char *record_id, cJSON *object, int depth)
+static int put_references(const struct hsds *hsds, const char *kind, const char *record_id, cJSON *object,
+                          int depth)
 {
     int code = 0;
     for (cJSON *member = object->child; member && code == 0; member = member->next) {
@@ -304,18 +313,20 @@ static int put_references(const struct hsds *hsds, const char *kind, const char 
     return code;
 }
 
-static int split_record(struct split *split, const char *kind, cJSON *body, const char *pointer, const char *parent, int depth,
-                        char id[UUID_TEXT_SIZE + 1]);
+static int split_record(struct split *split, const char *kind, cJSON *body, const char *pointer,
+                        const char *parent, int depth, char id[UUID_TEXT_SIZE + 1]);
 
 /* A service that is offered at a location, of which HSDS's compact forms only say "locations". */
 static int give_link(struct split *split, const char *service, const char *location, const char *pointer)
 {
     struct hsds_record record = {.kind = "service_at_location", .pointer = pointer, .embedded = true};
-    int code = identity_of_external(split->hsds->origin, split->hsds->source, record.kind, service, location, record.id);
+    int code = identity_of_external(split->hsds->origin, split->hsds->source, record.kind, service, location,
+                                    record.id);
     if (code < 0)
         return code;
     record.body = cJSON_CreateObject();
-    if (!cJSON_AddStringToObject(record.body, "service_id", service) || !cJSON_AddStringToObject(record.body, "location_id", location))
+    if (!cJSON_AddStringToObject(record.body, "service_id", service) ||
+        !cJSON_AddStringToObject(record.body, "location_id", location))
         code = KAART_NOMEM;
     if (code == 0)
         code = split->events->record(split->events->context, &record);
@@ -323,15 +334,16 @@ static int give_link(struct split *split, const char *service, const char *locat
     return code;
 }
 
-static int split_embedded(struct split *split, const struct embedding *embedding, cJSON *item, cJSON *parent_body, const char *parent,
-                          const char *pointer, int depth)
+static int split_embedded(struct split *split, const struct embedding *embedding, cJSON *item,
+                          cJSON *parent_body, const char *parent, const char *pointer, int depth)
 {
     char id[UUID_TEXT_SIZE + 1] = "";
     if (!cJSON_IsObject(item)) {
         split->events->problem(split->events->context, pointer, "is no object");
         return 0;
     }
-    if (embedding->child_ref && !json_get(item, embedding->child_ref) && !cJSON_AddStringToObject(item, embedding->child_ref, parent))
+    if (embedding->child_ref && !json_get(item, embedding->child_ref) &&
+        !cJSON_AddStringToObject(item, embedding->child_ref, parent))
         return KAART_NOMEM;
     int code = split_record(split, embedding->kind, item, pointer, parent, depth + 1, id);
     if (code == 0 && id[0] && embedding->parent_ref) {
@@ -344,7 +356,8 @@ static int split_embedded(struct split *split, const struct embedding *embedding
     return code;
 }
 
-static int split_member(struct split *split, const struct embedding *embedding, cJSON *body, const char *id, const char *pointer, int depth)
+static int split_member(struct split *split, const struct embedding *embedding, cJSON *body, const char *id,
+                        const char *pointer, int depth)
 {
     char at[HSDS_POINTER_SIZE];
     int code = 0;
@@ -366,8 +379,8 @@ static int split_member(struct split *split, const struct embedding *embedding, 
 }
 
 /* Sets `id` to "" where the record could not be taken (and says why). */
-static int split_record(struct split *split, const char *kind, cJSON *body, const char *pointer, const char *parent, int depth,
-                        char id[UUID_TEXT_SIZE + 1])
+static int split_record(struct split *split, const char *kind, cJSON *body, const char *pointer,
+                        const char *parent, int depth, char id[UUID_TEXT_SIZE + 1])
 {
     struct hsds_record record = {.kind = kind, .body = body, .pointer = pointer, .embedded = depth > 0};
     struct fault fault = {""};
@@ -411,7 +424,8 @@ int hsds_split(struct hsds *hsds, cJSON *document, const char *pointer, const st
     cJSON *body = unwrap(document, &said, &inside);
     const char *kind = kind_of(hsds, body, said);
     if (!kind) {
-        events->problem(events->context, pointer, "which kind of record this is cannot be told from its members; say so with --kind");
+        events->problem(events->context, pointer,
+                        "which kind of record this is cannot be told from its members; say so with --kind");
         return 0;
     }
     snprintf(at, sizeof(at), "%s%s", pointer, inside);

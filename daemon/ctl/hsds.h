@@ -21,9 +21,9 @@
 struct hsds_record {
     const char *kind;
     char id[UUID_TEXT_SIZE + 1];
-    cJSON *body;             /* without `id` and `verified` */
-    char verified[11];       /* day, or "" */
-    const char *pointer;     /* in the document */
+    cJSON *body;         /* without `id` and `verified` */
+    char verified[11];   /* day, or "" */
+    const char *pointer; /* in the document */
     bool embedded;
 };
 

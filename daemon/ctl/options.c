@@ -24,13 +24,14 @@ int ctl_say(int code, const char *format, ...)
 
 void ctl_print_help(const struct ctl_command *command, FILE *out)
 {
-    fprintf(out, "usage: kaartctl [-c FILE] [--json] %s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "", command->arguments,
-            command->summary);
+    fprintf(out, "usage: kaartctl [-c FILE] [--json] %s%s%s\n\n%s\n", command->name,
+            *command->arguments ? " " : "", command->arguments, command->summary);
     if (*command->help)
         fprintf(out, "\n%s", command->help);
 }
 
-static int usage(const struct ctl_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int usage(const struct ctl_command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static int usage(const struct ctl_command *command, const char *format, ...)
 {
     char text[512];
@@ -38,8 +39,9 @@ static int usage(const struct ctl_command *command, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    fprintf(stderr, "kaartctl %s: %s\nusage: kaartctl %s%s%s (more: kaartctl %s --help)\n", command->name, ctl_text_clean(text),
-            command->name, *command->arguments ? " " : "", command->arguments, command->name);
+    fprintf(stderr, "kaartctl %s: %s\nusage: kaartctl %s%s%s (more: kaartctl %s --help)\n", command->name,
+            ctl_text_clean(text), command->name, *command->arguments ? " " : "", command->arguments,
+            command->name);
     return CTL_USAGE;
 }
 
@@ -66,22 +68,33 @@ static int take_option(struct ctl *ctl, const struct ctl_command *command, int c
         break;
     }
     const struct ctl_option *option = &options[code - OPTION_FIRST];
-    if (option->type == CTL_FLAG)
+    if (option->type == CTL_FLAG) {
         *(bool *)option->target = true;
-    else
+    } else if (option->type == CTL_LIST) {
+        const char **list = option->target;
+        size_t count = 0;
+        while (count < CTL_LIST_MAX && list[count])
+            count++;
+        if (count == CTL_LIST_MAX)
+            return usage(command, "--%s is given more than %d times", option->name, CTL_LIST_MAX);
+        list[count] = optarg;
+    } else {
         *(const char **)option->target = optarg;
+    }
     return CTL_DONE;
 }
 
-int ctl_read_options(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv, const struct ctl_option *options,
-                     size_t option_count, size_t min, size_t max, char ***rest, size_t *rest_count)
+int ctl_read_options(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+                     const struct ctl_option *options, size_t option_count, size_t min, size_t max,
+                     char ***rest, size_t *rest_count)
 {
     struct option known[OPTIONS_MAX + 4] = {{"json", no_argument, NULL, OPTION_JSON},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {"config", required_argument, NULL, OPTION_CONFIG}};
     for (size_t i = 0; i < option_count && i < OPTIONS_MAX; i++)
-        known[3 + i] = (struct option){options[i].name, options[i].type == CTL_VALUE ? required_argument : no_argument, NULL,
-                                       OPTION_FIRST + (int)i};
+        known[3 + i] =
+            (struct option){options[i].name, options[i].type == CTL_FLAG ? no_argument : required_argument,
+                            NULL, OPTION_FIRST + (int)i};
     optind = 0;
     opterr = 0;
     for (;;) {

@@ -43,9 +43,9 @@ static size_t width_of(unsigned point)
     static const struct {
         unsigned from, to;
         size_t width;
-    } ranges[] = {{0x0300, 0x036f, 0},   {0x200b, 0x200f, 0},   {0x20d0, 0x20f0, 0},   {0xfe00, 0xfe0f, 0},
-                  {0x1100, 0x115f, 2},   {0x2e80, 0x303e, 2},   {0x3041, 0xa4cf, 2},   {0xac00, 0xd7a3, 2},
-                  {0xf900, 0xfaff, 2},   {0xfe30, 0xfe6f, 2},   {0xff00, 0xff60, 2},   {0x1f300, 0x1faff, 2},
+    } ranges[] = {{0x0300, 0x036f, 0},  {0x200b, 0x200f, 0}, {0x20d0, 0x20f0, 0}, {0xfe00, 0xfe0f, 0},
+                  {0x1100, 0x115f, 2},  {0x2e80, 0x303e, 2}, {0x3041, 0xa4cf, 2}, {0xac00, 0xd7a3, 2},
+                  {0xf900, 0xfaff, 2},  {0xfe30, 0xfe6f, 2}, {0xff00, 0xff60, 2}, {0x1f300, 0x1faff, 2},
                   {0x20000, 0x3fffd, 2}};
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
         if (point >= ranges[i].from && point <= ranges[i].to)
@@ -68,7 +68,8 @@ char *ctl_text_clean(char *text)
         unsigned point = decode(at, &size);
         if (*at == '\n' || *at == '\t' || *at == '\r')
             *at = ' ';
-        else if (point < ' ' || (point >= 0x7f && point < 0xa0)) /* C1 controls too: terminals obey some of them */
+        else if (point < ' ' ||
+                 (point >= 0x7f && point < 0xa0)) /* C1 controls too: terminals obey some of them */
             memset(at, '?', size);
         else if (point == 0xfffd && size == 1) /* a stray byte */
             *at = '?';
@@ -80,7 +81,8 @@ static void add_row(struct ctl_table *table, const char *const *cells)
 {
     table->cells = need(realloc(table->cells, (table->rows + 1) * table->columns * sizeof(char *)));
     for (size_t i = 0; i < table->columns; i++)
-        table->cells[table->rows * table->columns + i] = ctl_text_clean(need(strdup(cells[i] ? cells[i] : "")));
+        table->cells[table->rows * table->columns + i] =
+            ctl_text_clean(need(strdup(cells[i] ? cells[i] : "")));
     table->rows++;
 }
 

@@ -1,0 +1,397 @@
+/*
+ * cmd_records.c - single records: put, retract, get, why, search, export.
+ */
+#include "daemon/ctl/ctl.h"
+#include "protocol/json.h"
+#include "protocol/record.h"
+#include "protocol/syntax.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* A record read from standard input or a file: more is not one entry. */
+#define RECORD_SIZE_MAX (4 * ENTRY_SIZE_MAX)
+
+static int need_id(const char *id)
+{
+    return syntax_is_uuid(id, strlen(id))
+               ? CTL_DONE
+               : ctl_say(CTL_USAGE,
+                         "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids", id);
+}
+
+static int need_kind(const char *kind)
+{
+    return record_kind_known(kind)
+               ? CTL_DONE
+               : ctl_say(CTL_USAGE,
+                         "there is no kind \"%s\": organization, service, location, ...; see spec/records.md",
+                         kind);
+}
+
+/* ---- put and retract ---- */
+
+struct claim_options {
+    const char *source, *role, *feed, *verified, *on_behalf_of;
+};
+
+/* Sends one line and tells the outcome. */
+static int send_line(struct ctl *ctl, const struct claim_options *options, cJSON *line)
+{
+    cJSON *answer = NULL;
+    char *body = ctl_print_exact(line);
+    char *path = ctl_path("import", (const char *const[]){"source", options->source, "role", options->role,
+                                                          "feed", options->feed, NULL});
+    int code = body && path ? ctl_ask(ctl, "POST", path, body, strlen(body), &answer)
+                            : ctl_say(CTL_FAILED, "out of memory");
+    free(body);
+    free(path);
+    if (code != CTL_DONE)
+        return code;
+    const cJSON *results = json_get(answer, "results"), *result = results ? results->child : NULL;
+    const char *outcome = json_get_string(result, "outcome");
+    bool refused = !outcome || strcmp(outcome, "refused") == 0;
+    const cJSON *problems = json_get(result, "problems");
+    for (const cJSON *problem = problems && !ctl->json ? problems->child : NULL; problem;
+         problem = problem->next) {
+        const char *pointer = json_get_string(problem, "pointer"),
+                   *message = json_get_string(problem, "message"),
+                   *severity = json_get_string(problem, "severity");
+        bool warning = severity && strcmp(severity, "warning") == 0;
+        ctl_say(0, "%s%s%s%s", warning ? "warning: " : "", pointer ? pointer : "",
+                pointer && *pointer ? ": " : "", message ? message : "");
+    }
+    if (ctl->json)
+        ctl_print_json(cJSON_Duplicate(result, true));
+    else if (outcome)
+        printf("%s %s: %s%s\n", json_get_string(result, "kind"), json_get_string(result, "id"), outcome,
+               strcmp(outcome, "absent") == 0 ? " (this source says nothing about it)" : "");
+    cJSON_Delete(answer);
+    return refused ? CTL_FAILED : CTL_DONE;
+}
+
+static cJSON *read_record(const char *name)
+{
+    struct fault fault;
+    cJSON *json = NULL;
+    bool input = strcmp(name, "-") == 0;
+    FILE *file = input ? stdin : fopen(name, "r");
+    char *text = malloc(RECORD_SIZE_MAX + 1);
+    if (!file || !text) {
+        ctl_say(CTL_FAILED, "%s cannot be read: %s", name, strerror(errno));
+        goto out;
+    }
+    size_t size = fread(text, 1, RECORD_SIZE_MAX + 1, file);
+    if (ferror(file))
+        ctl_say(CTL_FAILED, "%s cannot be read: %s", name, strerror(errno));
+    else if (size > RECORD_SIZE_MAX)
+        ctl_say(CTL_FAILED, "%s is larger than one record can be; kaartctl import takes many", name);
+    else if (!(json = json_parse(text, size, &fault)))
+        ctl_say(CTL_FAILED, "%s: %s", name, fault.text);
+    if (json && !cJSON_IsObject(json)) {
+        ctl_say(CTL_FAILED, "%s holds no JSON object", name);
+        cJSON_Delete(json);
+        json = NULL;
+    }
+out:
+    if (file && !input)
+        fclose(file);
+    free(text);
+    return json;
+}
+
+/* What the source says now, to be changed; an empty object if nothing. */
+static int read_claim(struct ctl *ctl, const struct claim_options *options, const char *kind, const char *id,
+                      cJSON **body)
+{
+    char claim[128];
+    cJSON *answer = NULL;
+    snprintf(claim, sizeof(claim), "claims/%.32s/%.36s", kind, id);
+    char *path =
+        ctl_path(claim, (const char *const[]){"source", options->source, "feed", options->feed, NULL});
+    int code = path ? ctl_ask_quietly(ctl, "GET", path, &answer) : ctl_say(CTL_FAILED, "out of memory");
+    free(path);
+    if (code != CTL_DONE)
+        return code;
+    *body = answer ? cJSON_DetachItemFromObjectCaseSensitive(answer, "body") : NULL;
+    cJSON_Delete(answer);
+    if (!*body)
+        *body = cJSON_CreateObject();
+    return *body ? CTL_DONE : ctl_say(CTL_FAILED, "out of memory");
+}
+
+/* "name=value": value is JSON if it reads as such, else a text; an empty value takes the member away. */
+static int set_field(cJSON *body, const char *text)
+{
+    const char *sign = strchr(text, '=');
+    char name[128];
+    struct fault fault;
+    if (!sign || sign == text || (size_t)(sign - text) >= sizeof(name))
+        return ctl_say(CTL_USAGE, "\"%s\" is not FIELD=VALUE", text);
+    snprintf(name, sizeof(name), "%.*s", (int)(sign - text), text);
+    cJSON_DeleteItemFromObjectCaseSensitive(body, name);
+    if (sign[1] == '\0')
+        return CTL_DONE;
+    cJSON *value = json_parse(sign + 1, strlen(sign + 1), &fault);
+    if (!value)
+        value = cJSON_CreateString(sign + 1);
+    if (!value || !cJSON_AddItemToObject(body, name, value))
+        return ctl_say(CTL_FAILED, "out of memory");
+    return CTL_DONE;
+}
+
+static cJSON *make_line(const char *kind, const char *id, const struct claim_options *options, cJSON *body)
+{
+    cJSON *line = cJSON_CreateObject();
+    cJSON_AddStringToObject(line, "kind", kind);
+    cJSON_AddStringToObject(line, "id", id);
+    cJSON_AddStringToObject(line, "op", body ? "assert" : "retract");
+    if (options->verified)
+        cJSON_AddStringToObject(line, "verified", options->verified);
+    if (options->on_behalf_of)
+        cJSON_AddStringToObject(line, "onBehalfOf", options->on_behalf_of);
+    if (body)
+        cJSON_AddItemToObject(line, "body", body);
+    return line;
+}
+
+static int put(struct ctl *ctl, const struct claim_options *options, char **words, size_t count)
+{
+    int code;
+    cJSON *body = NULL;
+    bool from_file = count > 2 && !strchr(words[2], '=');
+    if ((code = need_kind(words[0])) != CTL_DONE || (code = need_id(words[1])) != CTL_DONE)
+        return code;
+    if (count < 3)
+        return ctl_say(CTL_USAGE, "what is to be said? Name a file (- is standard input) or FIELD=VALUE");
+    if (from_file)
+        code = (body = read_record(words[2])) ? CTL_DONE : CTL_FAILED;
+    else
+        code = read_claim(ctl, options, words[0], words[1], &body);
+    for (size_t i = from_file ? 3 : 2; i < count && code == CTL_DONE; i++)
+        code = set_field(body, words[i]);
+    if (code == CTL_DONE) {
+        const char *id = json_get_string(body, "id");
+        if (id && strcmp(id, words[1]) != 0)
+            code = ctl_say(CTL_FAILED, "the record says that its id is %s, not %s", id, words[1]);
+        cJSON_DeleteItemFromObjectCaseSensitive(body, "id");
+    }
+    if (code != CTL_DONE) {
+        cJSON_Delete(body);
+        return code;
+    }
+    cJSON *line = make_line(words[0], words[1], options, body);
+    code = send_line(ctl, options, line);
+    cJSON_Delete(line);
+    return code;
+}
+
+int ctl_put(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    struct claim_options claim = {.source = "editor", .role = "editor", .feed = "public"};
+    const struct ctl_option options[] = {{"source", CTL_VALUE, &claim.source},
+                                         {"role", CTL_VALUE, &claim.role},
+                                         {"feed", CTL_VALUE, &claim.feed},
+                                         {"verified", CTL_VALUE, &claim.verified},
+                                         {"on-behalf-of", CTL_VALUE, &claim.on_behalf_of}};
+    char **words;
+    size_t count;
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 2, 200, &words, &count);
+    return code == CTL_DONE ? put(ctl, &claim, words, count) : code;
+}
+
+int ctl_retract(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    struct claim_options claim = {.source = "editor", .role = "editor", .feed = "public"};
+    const struct ctl_option options[] = {{"source", CTL_VALUE, &claim.source},
+                                         {"role", CTL_VALUE, &claim.role},
+                                         {"feed", CTL_VALUE, &claim.feed},
+                                         {"on-behalf-of", CTL_VALUE, &claim.on_behalf_of}};
+    char **words;
+    size_t count;
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 2, 2, &words, &count);
+    if (code != CTL_DONE || (code = need_kind(words[0])) != CTL_DONE ||
+        (code = need_id(words[1])) != CTL_DONE)
+        return code;
+    cJSON *line = make_line(words[0], words[1], &claim, NULL);
+    code = send_line(ctl, &claim, line);
+    cJSON_Delete(line);
+    return code;
+}
+
+/* ---- get ---- */
+
+/* "houten.example editor, confirmed 2026-11-01" */
+static void describe_origin(const cJSON *provenance, char *text, size_t size)
+{
+    const char *feed = json_get_string(provenance, "feed"), *role = json_get_string(provenance, "role"),
+               *source = json_get_string(provenance, "source"),
+               *verified = json_get_string(provenance, "verified"), *at = json_get_string(provenance, "at");
+    snprintf(text, size, "%.*s %s%s%s%s", (int)strcspn(feed ? feed : "?", "/"), feed ? feed : "?",
+             role ? role : "", source && role && strcmp(source, role) != 0 ? " " : "",
+             source && role && strcmp(source, role) != 0 ? source : "",
+             cJSON_IsTrue(json_get(provenance, "stale")) ? ", stale" : "");
+    size_t used = strlen(text);
+    if (verified)
+        snprintf(text + used, size - used, ", confirmed %s", verified);
+    else if (at)
+        snprintf(text + used, size - used, ", said %.10s", at);
+}
+
+static void print_record(const cJSON *answer)
+{
+    const cJSON *record = json_get(answer, "record"), *provenance = json_get(answer, "provenance");
+    const char *missing = json_get_string(answer, "missingSince"), *kind = json_get_string(answer, "kind"),
+               *id = json_get_string(answer, "id");
+    char origin[512];
+    printf("%s %s\n", kind ? kind : "", id ? id : "");
+    if (missing)
+        printf("not in the register since %s\n", missing);
+    struct ctl_table *table = ctl_table_new((const char *const[]){"FIELD", "FROM", "VALUE", NULL});
+    for (const cJSON *member = record ? record->child : NULL; member; member = member->next) {
+        const cJSON *from = json_get(provenance, member->string);
+        char *value = ctl_value_text(member);
+        origin[0] = '\0';
+        if (from)
+            describe_origin(from, origin, sizeof(origin));
+        ctl_table_add(table, (const char *const[]){member->string, origin, value, NULL});
+        free(value);
+    }
+    ctl_table_print(table, stdout);
+    ctl_table_free(table);
+}
+
+static int ask_record(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+                      const char *tail, void (*print)(const cJSON *answer))
+{
+    const char *kind = NULL;
+    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}};
+    char **words, record[128];
+    size_t count;
+    cJSON *answer = NULL;
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 1, 1, &words, &count);
+    if (code != CTL_DONE || (code = need_id(words[0])) != CTL_DONE ||
+        (kind && (code = need_kind(kind)) != CTL_DONE))
+        return code;
+    snprintf(record, sizeof(record), "records/%.36s%s", words[0], tail);
+    char *path = ctl_path(record, (const char *const[]){"kind", kind, NULL});
+    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
+    free(path);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        return ctl_print_json(answer);
+    print(answer);
+    cJSON_Delete(answer);
+    return CTL_DONE;
+}
+
+int ctl_get(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    return ask_record(ctl, command, argc, argv, "", print_record);
+}
+
+/* ---- why ---- */
+
+static void print_voice(const char *mark, const cJSON *voice)
+{
+    char origin[512];
+    char *value = ctl_value_text(json_get(voice, "value"));
+    describe_origin(voice, origin, sizeof(origin));
+    printf("  %s %s\n      %s\n", mark, value ? ctl_text_clean(value) : "", ctl_text_clean(origin));
+    free(value);
+}
+
+static void print_why(const cJSON *answer)
+{
+    const char *kind = json_get_string(answer, "kind"), *id = json_get_string(answer, "id"),
+               *home = json_get_string(answer, "home");
+    printf("%s %s%s%s\n", kind ? kind : "", id ? id : "", home ? ", home: " : "", home ? home : "");
+    const cJSON *fields = json_get(answer, "fields");
+    for (const cJSON *field = fields ? fields->child : NULL; field; field = field->next) {
+        const char *name = json_get_string(field, "field"), *rule = json_get_string(field, "rule");
+        const cJSON *winner = json_get(field, "winner"), *others = json_get(field, "others");
+        printf("\n%s%s%s\n",
+               name            ? name
+               : field->string ? field->string
+                               : "",
+               rule ? ": " : "", rule ? rule : "");
+        print_voice("=", winner ? winner : field);
+        for (const cJSON *other = others ? others->child : NULL; other; other = other->next)
+            print_voice("-", other);
+    }
+    const cJSON *ignored = json_get(answer, "ignored");
+    if (ignored && ignored->child)
+        printf("\nclaims that do not count\n");
+    for (const cJSON *claim = ignored ? ignored->child : NULL; claim; claim = claim->next) {
+        char origin[512];
+        const char *reason = json_get_string(claim, "reason");
+        describe_origin(claim, origin, sizeof(origin));
+        printf("  - %s: %s\n", ctl_text_clean(origin), reason ? reason : "");
+    }
+}
+
+int ctl_why(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    return ask_record(ctl, command, argc, argv, "/why", print_why);
+}
+
+/* ---- search ---- */
+
+int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    const char *kind = NULL, *limit = NULL, *offset = NULL;
+    const struct ctl_option options[] = {
+        {"kind", CTL_VALUE, &kind}, {"limit", CTL_VALUE, &limit}, {"offset", CTL_VALUE, &offset}};
+    char **words, query[1024] = "";
+    size_t count;
+    cJSON *answer = NULL;
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 1, 50, &words, &count);
+    if (code != CTL_DONE || (kind && (code = need_kind(kind)) != CTL_DONE))
+        return code;
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(query);
+        snprintf(query + used, sizeof(query) - used, "%s%s", i ? " " : "", words[i]);
+    }
+    char *path = ctl_path(
+        "search", (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset", offset, NULL});
+    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
+    free(path);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        return ctl_print_json(answer);
+    if (!answer->child)
+        printf("nothing found for \"%s\"\n", query);
+    struct ctl_table *table = ctl_table_new((const char *const[]){"ID", "KIND", "NAME", "", NULL});
+    for (const cJSON *hit = answer->child; hit; hit = hit->next)
+        ctl_table_add(table, (const char *const[]){json_get_string(hit, "id"), json_get_string(hit, "kind"),
+                                                   json_get_string(hit, "name"),
+                                                   json_get_string(hit, "snippet"), NULL});
+    if (answer->child)
+        ctl_table_print(table, stdout);
+    ctl_table_free(table);
+    cJSON_Delete(answer);
+    return CTL_DONE;
+}
+
+/* ---- export ---- */
+
+int ctl_export(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    const char *kind = NULL;
+    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}};
+    char **words;
+    size_t count;
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
+    if (code != CTL_DONE || (kind && (code = need_kind(kind)) != CTL_DONE))
+        return code;
+    char *path = ctl_path("export", (const char *const[]){"kind", kind, NULL});
+    code = path ? ctl_ask_stream(ctl, path, stdout) : ctl_say(CTL_FAILED, "out of memory");
+    free(path);
+    return code;
+}

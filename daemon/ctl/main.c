@@ -1,0 +1,190 @@
+/*
+ * main.c - kaartctl: the table of commands, and the way to them.
+ */
+#include "daemon/ctl/ctl.h"
+
+#include <curl/curl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLAIM_OPTIONS                                                                                        \
+    "  --source NAME      in whose name it is said; a source's newer word replaces its older one (default: " \
+    "editor)\n"                                                                                              \
+    "  --role ROLE        in which capacity: contract, provider, editor, coordinator, resident, import "     \
+    "(default: editor)\n"                                                                                    \
+    "  --feed AUDIENCE    in which of the node's feeds (default: public)\n"                                  \
+    "  --on-behalf-of ID  for role provider: the organisation it speaks for\n"
+
+const struct ctl_command ctl_commands[] = {
+    {"status", "", "Shows this node at a glance.", "", ctl_status},
+    {"keygen", "FEED FILE",
+     "Makes the key of a feed: the secret half goes to FILE, the public half is printed.",
+     "  FEED   the node's name, a slash and the audience, as in nieuwegein.example/public\n"
+     "  FILE   must not exist; only its owner may read it (0600)\n"
+     "Needs no daemon.\n",
+     ctl_keygen},
+    {"key", "",
+     "Prints the section that other nodes put in their configuration to know this node: keys, pins, areas.",
+     "Needs no daemon, but the right to read the keys that the configuration names.\n", ctl_key},
+    {"import",
+     "FILE|- [--source S] [--role R] [--feed A] [--kind K] [--areas LIST] [--verified DAY] [--strict] "
+     "[--dry-run]",
+     "Takes the records of a file of HSDS JSON as claims of one source.",
+     CLAIM_OPTIONS "  --kind KIND        kind of the outermost records; without it, told by what is in them\n"
+                   "  --areas GM0356,..  CBS codes of the areas the claims speak for (default: the node's)\n"
+                   "  --verified DAY     the day on which the source last confirmed what it says, as in "
+                   "2026-11-21 (default: a record's own\n"
+                   "                     `verified`, else none)\n"
+                   "  --strict           take all or nothing\n"
+                   "  --dry-run          show what would happen, change nothing\n"
+                   "  --quiet            no warnings\n"
+                   "\n"
+                   "The file: one object, an array, a page with contents[], or NDJSON; also what export and "
+                   "fetch print. Records embedded in others\n"
+                   "(services, programs, locations, activities and contracts of an organization; "
+                   "organization, program, locations and\n"
+                   "service_at_locations of a service; location and service of a service_at_location; ...) "
+                   "become records of their own with references\n"
+                   "between them; one that stands in several others is taken once. Phones, contacts, "
+                   "schedules and the like stay where they are.\n"
+                   "\n"
+                   "A record's id is its `id` if that is a UUID. Otherwise it is made of an identifier (KVK, "
+                   "OIN, AGB; vestigingsnummer of a location),\n"
+                   "or of node, source, kind and `id`, so that the same file gives the same ids again, and "
+                   "references follow.\n"
+                   "\n"
+                   "Each bad record is reported with line, number and JSON Pointer; the others are taken "
+                   "(exit code 4). Records that are no longer in the\n"
+                   "file are not withdrawn: that is what `retract` and sources are for.\n",
+     ctl_import},
+    {"put", "KIND ID FILE|- | KIND ID FIELD=VALUE...", "Says something about one record.",
+     CLAIM_OPTIONS "  --verified DAY     the day on which the source last confirmed it\n"
+                   "With a file (one JSON object; - is standard input), that is all the source says from now "
+                   "on. With FIELD=VALUE, what it said before is\n"
+                   "kept and these fields change: VALUE is JSON if it reads as such, else a text; FIELD= "
+                   "takes the field away (the source says nothing\n"
+                   "about it any more), FIELD=null says that there is none.\n",
+     ctl_put},
+    {"retract", "KIND ID", "Withdraws what a source of this node says about a record.", CLAIM_OPTIONS,
+     ctl_retract},
+    {"get", "ID [--kind KIND]", "Shows a record as it is resolved, and from whom each field is.", "",
+     ctl_get},
+    {"why", "ID [--kind KIND]",
+     "Shows for each field of a record who says so, which rule decided, and what the others say.", "",
+     ctl_why},
+    {"search", "WORDS... [--kind KIND] [--limit N] [--offset N]", "Finds records.",
+     "Words may be begun only (wijk finds wijkteam); accents do not matter.\n", ctl_search},
+    {"export", "[--kind KIND]", "Writes every resolved record to standard output, one JSON object a line.",
+     "", ctl_export},
+    {"feeds", "", "Lists the feeds that this node holds.", "", ctl_feeds},
+    {"peers", "", "Lists the peers, what they bring, and how far it is.", "", ctl_peers},
+    {"sync", "[PEER] [--wait] [--timeout SECONDS]",
+     "Looks at once whether a peer (or every peer) has something new.",
+     "  --wait             until it is done; exit code 1 if a peer could not be followed\n"
+     "  --timeout SECONDS  with --wait: at most so long (default: 60)\n",
+     ctl_sync},
+    {"sources", "", "Lists the sources, their last runs, and what waits for a decision.", "", ctl_sources},
+    {"source", "run NAME [--dry-run] | accept NAME RUN",
+     "Runs a source now, or accepts what the fuse held back in a run.",
+     "  run NAME           reads the source and publishes the differences\n"
+     "  --dry-run          shows what would happen\n"
+     "  accept NAME RUN    carries out the retractions of a run that lost too many rows at once; look first: "
+     "kaartctl sources\n",
+     ctl_source},
+    {"fetch", "URL --key KEY [--state DIR] [--pin PIN] [--ca FILE]",
+     "Downloads a feed, verifies it and writes its records to standard output, one JSON object a line.",
+     "  URL                where the node's /v1 begins, as in https://kaart.nieuwegein.example:8443\n"
+     "  --key KEY          the feed's verifier key, as `kaartctl key` prints there; its name says which "
+     "feed. Twice during a change of keys\n"
+     "  --state DIR        keep what was fetched there, and write only what changed since; without it, "
+     "everything\n"
+     "  --pin sha256/..    pin of the server's public key, instead of the system's CAs\n"
+     "  --ca FILE          CAs to trust instead of the system's\n"
+     "  --allow-plain-http for tries on one machine: http:// to loopback\n"
+     "A deletion is {\"deleted\":{\"kind\",\"id\",\"source\"}}. Nothing is written before all of it was "
+     "verified. Needs no daemon and no configuration.\n",
+     ctl_fetch},
+    {0},
+};
+
+static void print_usage(FILE *out)
+{
+    fprintf(out, "usage: kaartctl [-c FILE] [--json] COMMAND ...\n\n"
+                 "  -c FILE  the node's configuration (default: " CTL_DEFAULT_CONFIG ")\n"
+                 "  --json   for programs\n\n");
+    for (const struct ctl_command *command = ctl_commands; command->name; command++)
+        fprintf(out, "  %-8s %s\n", command->name, command->summary);
+    fprintf(out, "\nkaartctl COMMAND --help tells more of each.\n\n"
+                 "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 kaartd (or, for fetch, the node) "
+                 "does not answer;\n"
+                 "4 done, but some records were refused; 5 what was received is not what was signed.\n");
+}
+
+static const struct ctl_command *find_command(const char *name)
+{
+    for (const struct ctl_command *command = ctl_commands; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+/* Options before the command: -c FILE, --json, --help, --version. The index of the command, or -1 with *code. */
+static int read_global(struct ctl *ctl, int argc, char **argv, int *code)
+{
+    int at = 1;
+    *code = CTL_USAGE;
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "--json") == 0) {
+            ctl->json = true;
+        } else if ((strcmp(argv[at], "-c") == 0 || strcmp(argv[at], "--config") == 0) && at + 1 < argc) {
+            ctl->config_path = argv[++at];
+        } else if (strncmp(argv[at], "--config=", 9) == 0) {
+            ctl->config_path = argv[at] + 9;
+        } else if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
+            print_usage(stdout);
+            *code = CTL_DONE;
+            return -1;
+        } else if (strcmp(argv[at], "--version") == 0) {
+            puts("kaartctl " KAARTD_VERSION);
+            *code = CTL_DONE;
+            return -1;
+        } else {
+            ctl_say(CTL_USAGE, "%s is no option, or wants a value; kaartctl --help lists them", argv[at]);
+            return -1;
+        }
+    }
+    if (at < argc)
+        return at;
+    print_usage(stderr);
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = {.config_path = CTL_DEFAULT_CONFIG};
+    int code;
+    setlocale(LC_CTYPE, "C.UTF-8");
+    signal(SIGPIPE, SIG_DFL); /* kaartctl export | head ends as it should */
+    int at = read_global(&ctl, argc, argv, &code);
+    if (at < 0)
+        return code;
+    const struct ctl_command *command = find_command(argv[at]);
+    if (!command && strcmp(argv[at], "help") == 0) {
+        command = at + 1 < argc ? find_command(argv[at + 1]) : NULL;
+        if (command)
+            ctl_print_help(command, stdout);
+        else
+            print_usage(stdout);
+        return CTL_DONE;
+    }
+    if (!command)
+        return ctl_say(CTL_USAGE, "there is no command \"%s\"; kaartctl --help lists them", argv[at]);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return ctl_say(CTL_FAILED, "libcurl cannot be used");
+    code = command->run(&ctl, command, argc - at, argv + at);
+    config_free(ctl.config);
+    curl_global_cleanup();
+    return code == CTL_HELP_SHOWN ? CTL_DONE : code;
+}
