@@ -60,13 +60,17 @@ $(BUILD)/libkaartd.a: $(PROTOCOL_OBJECTS)
 $(BUILD)/daemon.a: $(DAEMON_OBJECTS)
 	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
 
+# kaartctl without its main, so that tests can have its parts.
+$(BUILD)/ctl.a: $(filter-out $(BUILD)/daemon/ctl/main.o,$(CTL_OBJECTS))
+	$(call say,AR,$@)rm -f $@; ar rcs $@ $^
+
 $(BUILD)/kaartd: $(BUILD)/daemon/main.o $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/kaartctl: $(CTL_OBJECTS) $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/daemon.a $(BUILD)/libkaartd.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/ctl.a $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
 tests: all $(UNIT_TESTS) $(TEST_TOOLS)

@@ -58,10 +58,9 @@ static size_t skip_value(const struct walk *walk, size_t at, size_t end, bool *c
 
 static int give(struct walk *walk, size_t from, size_t to, const char *pointer, const char *problem)
 {
-    struct document document = {.number = walk->number + (problem == NULL), .problem = problem};
+    struct document document = {.number = ++walk->number, .problem = problem};
     for (; walk->line_at < from; walk->line_at++)
         walk->line += walk->text[walk->line_at] == '\n';
-    walk->number += problem == NULL;
     document.line = walk->line;
     snprintf(document.pointer, sizeof(document.pointer), "%s", pointer);
     document.text = (struct span){walk->text + from, problem ? 0 : to - from};
@@ -121,7 +120,7 @@ static int walk_objects(struct walk *walk, size_t at)
 {
     int code = 0;
     bool closed;
-    size_t end;
+    size_t end = 0;
     for (at = skip_space(walk, at); code == 0 && at < walk->size; at = skip_space(walk, at)) {
         size_t contents = walk->text[at] == '{' ? find_contents(walk, at) : 0;
         size_t stop = skip_value(walk, at, walk->size, &closed);
@@ -135,7 +134,7 @@ static int walk_objects(struct walk *walk, size_t at)
             return give(walk, at, at, "", "a record was expected here: { or [");
         else
             code = give(walk, at, stop, "", NULL);
-        at = stop;
+        at = walk->text[at] == '[' || (contents && !closed) ? end : stop;
     }
     return code;
 }

@@ -110,6 +110,8 @@ static void pin_numbers(cJSON *value)
             if (floor(number) == number && fabs(number) <= 9007199254740992.0)
                 snprintf(text, sizeof(text), "%.0f", number);
             else
+                snprintf(text, sizeof(text), "%1.16g", number);
+            if (strtod(text, NULL) != number)
                 snprintf(text, sizeof(text), "%1.17g", number);
             char *raw = strdup(text);
             if (raw) {
