@@ -234,13 +234,13 @@ static int quick_check(struct feeds *feeds, const char *path, struct fault *faul
 static int prepare_writer(struct feeds *feeds, const char *path, struct fault *fault)
 {
     int64_t version;
-    /* Bounded memory: the pages that come in random order, those of entry_key, are 5 MB for 100,000 entries.
-     * A log of 4096 pages is some 3,000 lines between two checkpoints. */
+    /* Only the pages of entry_key come in random order, and they are 5 MB for 100,000 entries: a larger cache, or a log of more than 16 MB between
+     * two checkpoints, measured no faster (tests/bench/bench_store.c). */
     int code = identify(feeds, path, &version, fault);
     if (code == KAART_OK)
         code = execute(feeds,
                        "PRAGMA secure_delete=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                       "PRAGMA cache_size=-32768; PRAGMA wal_autocheckpoint=4096; PRAGMA temp_store=MEMORY;",
+                       "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4096; PRAGMA temp_store=MEMORY;",
                        fault);
     if (code == KAART_OK)
         code = migrate(feeds, version, fault);
