@@ -220,7 +220,7 @@ class Node:
         return json.loads(self.ctl(*arguments, "--json", **named))
 
     def put(self, record, source="editor-desk", role="editor"):
-        return self.ctl("put", self.write("put.json", record), "--source", source, "--role", role)
+        return self.ctl("put", record["kind"], record["id"], self.write("put.json", record["body"]), "--source", source, "--role", role)
 
     def retract(self, record, source="editor-desk"):
         return self.ctl("retract", record["kind"], record["id"], "--source", source)

@@ -171,7 +171,8 @@ class BadStart(unittest.TestCase):
         self.node.environment = {}
         self.node.start()
         before = self.node.checkpoint(self.node.feed, self.node.verifier)
-        done = self.node.run("put", self.node.write("put.json", organisation(21)), "--source", "editor-desk", "--role", "editor")
+        record = organisation(21)
+        done = self.node.run("put", record["kind"], record["id"], self.node.write("put.json", record["body"]))
         text = (done.stdout + done.stderr).decode("utf-8", "replace")
         self.assertNotEqual(done.returncode, 0, text)
         self.assertIn("clock", text)
