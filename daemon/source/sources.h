@@ -1,6 +1,6 @@
 /*
- * sources.h - the life that all sources share: timer, run, difference with what the source said before, missing rows, fuse, history.
- * Loop thread only.
+ * sources.h - the life that all sources share: timer, run, difference with what the source said before,
+ * missing rows, fuse, history. Loop thread only.
  */
 #ifndef KAARTD_SOURCE_SOURCES_H
 #define KAARTD_SOURCE_SOURCES_H
@@ -14,16 +14,21 @@ int sources_start(struct node *node, struct sources **out);
 void sources_reload(struct sources *sources);
 void sources_stop(struct sources *sources, void (*stopped)(void *context), void *context);
 
-/* Starts a run now; when it ended, done(context, report): the report is borrowed JSON {"source","run","state","added","changed","unchanged","missing",
- * "retracted","errors":[{"row","field","message"}], ...}; with dry_run also "records". KAART_UNKNOWN, KAART_BUSY (it is running). */
+/* Starts a run now; when it ended, done(context, report): the report is borrowed JSON
+ * {"source","run","state","added","changed","unchanged","missing",
+ * "retracted","errors":[{"row","field","message"}], ...}; with dry_run also "records". KAART_UNKNOWN,
+ * KAART_BUSY (it is running). */
 typedef void sources_done(void *context, const cJSON *report);
 int sources_run(struct sources *sources, const char *name, bool dry_run, sources_done *done, void *context);
 
-/* The operator accepts what the fuse held back in run `run`: the retractions are carried out. KAART_UNKNOWN: no such run waits. */
+/* The operator accepts what the fuse held back in run `run`: the retractions are carried out. KAART_UNKNOWN:
+ * no such run waits. */
 int sources_accept(struct sources *sources, const char *name, int64_t run, sources_done *done, void *context,
                    struct fault *fault);
 
-/* For kaartctl sources: [{"source","type","url","state","lastRun":{...},"nextRun","missing":[...],"waiting":run|null}]. New object. */
+/* For kaartctl sources:
+ * [{"source","type","url","state","lastRun":{...},"nextRun","missing":[...],"waiting":run|null}]. New object.
+ */
 cJSON *sources_status(const struct sources *sources);
 
 #endif
