@@ -270,10 +270,12 @@ static void judge_roles(struct work *work)
 
 /* ---- freshness ---- */
 
-/* [RES-9]: nobody confirms for a day after the one on which he says so, and nobody for what he says later. */
-static int32_t verified_of(struct work *work, const struct claim *claim)
+/* [RES-9]: nobody confirms for a day after the one on which he says so, and nobody what is said later. */
+int32_t claim_verified(const struct claim *claim, int32_t day, int32_t *changes)
 {
     int32_t at = syntax_day_of(claim->at_ms), verified = at;
+    if (changes)
+        *changes = DAY_NONE;
     if (claim->verified != DAY_NONE && claim->verified < at)
         verified = claim->verified;
     if (claim->confirmed == DAY_NONE || claim->missing_since != DAY_NONE ||
@@ -281,8 +283,9 @@ static int32_t verified_of(struct work *work, const struct claim *claim)
         return verified;
     int32_t said = syntax_day_of(claim->confirmed_at_ms),
             confirmed = claim->confirmed < said ? claim->confirmed : said;
-    if (said > work->day) {
-        change_on(work, said);
+    if (said > day) {
+        if (changes)
+            *changes = said;
         return verified;
     }
     return confirmed > verified ? confirmed : verified;
@@ -295,7 +298,10 @@ static void judge_freshness(struct work *work)
         if (work->result->standings[i] != CLAIM_COUNTS)
             continue;
         judgement->home = work->origins[i] == work->home;
-        judgement->verified = verified_of(work, &work->claims[i]);
+        int32_t comes;
+        judgement->verified = claim_verified(&work->claims[i], work->day, &comes);
+        if (comes != DAY_NONE)
+            change_on(work, comes);
         for (unsigned group = 0; group < GROUP_COUNT; group++) {
             int32_t from = policy_stale_from(work->policy, (enum field_group)group, judgement->verified);
             if (from != DAY_NONE && from <= work->day)

@@ -29,6 +29,10 @@ struct claim {
     bool invalid;             /* record_check found errors in the body */
 };
 
+/* The day from which a claim's freshness is counted on `day` [RES-9]: the entry's own `verified` or a confirmation of its source, none later than the day on
+ * which it was said. *changes (may be NULL): the day on which a confirmation dated after `day` comes into force; DAY_NONE: none. */
+int32_t claim_verified(const struct claim *claim, int32_t day, int32_t *changes);
+
 /* Of one feed, only this many live claims about one record count, those with the lowest seq: a feed with a
  * thousand sources for one record must not make everybody's work quadratic. Five sources are many. [RES-5] */
 #define CLAIMS_PER_FEED_MAX 64

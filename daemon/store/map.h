@@ -24,16 +24,19 @@ void map_close(struct map *map);
  * Brings the map nearer to (claims, policy, day): takes at most `limit` entries or records, *more says whether to call again. A policy with another hash, or a day
  * on which records can change, makes the touched records due. Idempotent; what it did is committed on return.
  */
-int map_follow(struct map *map, const struct policy *policy, int32_t day, size_t limit, bool *more, struct fault *fault);
+int map_follow(struct map *map, const struct policy *policy, int32_t day, size_t limit, bool *more,
+               struct fault *fault);
 
 /* ---- reading; all results are new cJSON the caller deletes; KAART_UNKNOWN where there is no such record ---- */
 
 /* {"kind","id","record":{resolved members},"provenance":{field:{"feed","source","role","at","verified","stale","rule"}},"missingSince",...}; kind NULL: whatever has the id. */
 int map_get(struct map *map, const char *kind, const char *id, cJSON **out, struct fault *fault);
 /* For each field: winner, rule in words, who, role, asserted when, last confirmed when, the others with values; and claims that do not count, with the reason. */
-int map_why(struct map *map, const struct policy *policy, int32_t day, const char *kind, const char *id, cJSON **out, struct fault *fault);
+int map_why(struct map *map, const struct policy *policy, int32_t day, const char *kind, const char *id,
+            cJSON **out, struct fault *fault);
 /* [{"kind","id","name","snippet",...}] ranked; query is what a person typed: words, prefixes; diacritics are ignored. `kind` NULL: all. */
-int map_search(struct map *map, const char *query, const char *kind, size_t limit, size_t offset, cJSON **out, struct fault *fault);
+int map_search(struct map *map, const char *query, const char *kind, size_t limit, size_t offset, cJSON **out,
+               struct fault *fault);
 /* Every record in order of (kind, id), streamed: for export. */
 typedef int map_each(void *context, const char *kind, const char *id, const char *record_json);
 int map_export(struct map *map, const char *kind, map_each *each, void *context, struct fault *fault);

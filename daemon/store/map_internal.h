@@ -1,0 +1,176 @@
+/*
+ * map_internal.h - inside map*.c only: the connection, its statements, and a claim as read from its line.
+ *
+ *     map.c          open, schema, statements, state
+ *     map_follow.c   feeds -> claims; which records are due
+ *     map_record.c   claims of a record -> resolved row, its provenance and search text
+ *     map_read.c     get, export, status
+ *     map_why.c      the whole story of one record
+ *     map_search.c   what a person typed -> FTS5
+ *     map_sums.c     the hashes that two operators compare
+ */
+#ifndef KAARTD_STORE_MAP_INTERNAL_H
+#define KAARTD_STORE_MAP_INTERNAL_H
+
+#include "daemon/store/feeds.h"
+#include "daemon/store/map.h"
+#include "protocol/record.h"
+
+#include <sqlite3.h>
+#include <sys/types.h>
+
+/* A record that nobody can read just now (its feed changed generation under us) is due at once: any day is later. */
+#define DUE_NOW 0
+
+enum map_query {
+    Q_BEGIN,
+    Q_BEGIN_READ,
+    Q_COMMIT,
+    Q_ROLLBACK,
+    Q_STATE_GET,
+    Q_STATE_PUT,
+    Q_FEED_GET,
+    Q_FEED_PUT,
+    Q_FEED_LIST,
+    Q_FEED_BY_NAME,
+    Q_FEED_DELETE,
+    Q_CLAIM_GET,
+    Q_CLAIM_PUT,
+    Q_CLAIM_SWEEP,
+    Q_CLAIM_DELETE,
+    Q_CLAIM_OLD,
+    Q_CLAIM_OF_RECORD,
+    Q_CLAIM_OF_SOURCE,
+    Q_CLAIM_COUNT,
+    Q_CONFIRMATION_GET,
+    Q_CONFIRMATION_PUT,
+    Q_CONFIRMATION_DELETE,
+    Q_CONFIRMATION_OLD,
+    Q_CONFIRMATION_OF_SOURCE,
+    Q_CONFIRMATION_ANY,
+    Q_RECORD_FIND,
+    Q_RECORD_NAME,
+    Q_RECORD_TEXT,
+    Q_RECORD_INSERT,
+    Q_RECORD_UPDATE,
+    Q_RECORD_DELETE,
+    Q_RECORD_MARK,
+    Q_RECORD_ANY,
+    Q_RECORD_DUE,
+    Q_RECORD_AFTER,
+    Q_RECORD_GET,
+    Q_RECORD_EACH,
+    Q_RECORD_EACH_KIND,
+    Q_RECORD_COUNTS,
+    Q_SEARCH_INSERT,
+    Q_SEARCH_DELETE,
+    Q_SEARCH_OPTIMIZE,
+    Q_SEARCH,
+    Q_SEARCH_KIND,
+    QUERY_COUNT
+};
+
+struct map {
+    sqlite3 *db;
+    sqlite3_stmt *statements[QUERY_COUNT];
+    struct feeds *feeds;
+    struct hasher *hasher;
+    char *path, *feeds_path;
+    bool write;
+    dev_t device; /* of the file that is open; a rebuilt map is another one */
+    ino_t inode;
+    struct policy *policy; /* what the map was resolved with; read from the state, kept by hash */
+    /* The map's sum, kept until something changes. */
+    int64_t sum_changes;
+    struct hash sum;
+    bool sum_known;
+};
+
+/* A claim out of its line. `claim` points into it. */
+struct loaded {
+    struct entry entry;
+    struct claim claim;
+    char feed[FEED_NAME_MAX_SIZE + 1];
+    char on_behalf_of[UUID_TEXT_SIZE + 1];
+    cJSON *areas, *body;
+    int64_t feed_id;
+    struct loaded *next; /* about the same record, in a batch */
+};
+
+/* ---- map.c ---- */
+
+/* An SQLite result as a kaart_error, with its text. */
+int map_fault(struct map *map, int code, struct fault *fault);
+/* Prepared once, reset, without bindings. */
+int map_statement(struct map *map, enum map_query query, sqlite3_stmt **out, struct fault *fault);
+/* 1: a row, 0: done (and reset), negative: failed (and reset). */
+int map_step(struct map *map, sqlite3_stmt *statement, struct fault *fault);
+/* For statements without rows: step and reset. */
+int map_run(struct map *map, sqlite3_stmt *statement, struct fault *fault);
+int map_simple(struct map *map, enum map_query query, struct fault *fault);
+/* State: *value malloc'ed, NULL where there is none. */
+int map_state_get(struct map *map, const char *key, char **value, struct fault *fault);
+int map_state_put(struct map *map, const char *key, const char *value, struct fault *fault);
+int map_state_number(struct map *map, const char *key, int64_t *value, struct fault *fault);
+int map_state_put_number(struct map *map, const char *key, int64_t value, struct fault *fault);
+/* Closes, deletes the file, opens an empty one (writing connection). */
+int map_begin_anew(struct map *map, struct fault *fault);
+/* A reader opens the file again where it was made anew; KAART_IO where there is none. */
+int map_refresh(struct map *map, struct fault *fault);
+/* One read of one state of the map (a writing connection may be in its own transaction already). */
+int map_read_begin(struct map *map, struct fault *fault);
+void map_read_end(struct map *map);
+/* The policy with which the map was made; borrowed. NULL in a map that followed nothing yet. */
+int map_stored_policy(struct map *map, const struct policy **out, struct fault *fault);
+
+void map_uuid_bytes(const char *text, uint8_t bytes[16]);
+void map_uuid_text(const uint8_t bytes[16], char text[UUID_TEXT_SIZE + 1]);
+void map_bind_uuid(sqlite3_stmt *statement, int place, const char *text);
+void map_bind_text(sqlite3_stmt *statement, int place, const char *text);
+
+/* ---- map_record.c ---- */
+
+/* Reads a line; the caller frees with loaded_clear. Sets everything of `claim` but confirmation and `invalid`. */
+int loaded_read(struct loaded *loaded, const char *feed, int64_t feed_id, const struct hash *leaf,
+                const char *line, size_t size, struct fault *fault);
+void loaded_clear(struct loaded *loaded);
+
+/* All claims of a record, in order of (feed, seq). Those whose line is gone are left out and *incomplete is set. */
+struct record_claims {
+    struct loaded **items;
+    bool *owned; /* else the batch's */
+    struct claim *claims;
+    size_t count;
+    bool incomplete;
+};
+/* `parsed`: claims about it that a batch has in memory, a chain by `next`; may be NULL. */
+int record_claims_load(struct map *map, int64_t record, struct loaded *parsed, struct record_claims *out,
+                       struct fault *fault);
+void record_claims_clear(struct record_claims *claims);
+
+/* The newest live confirmation of the claim's source in its feed. */
+int map_add_confirmation(struct map *map, struct claim *claim, int64_t feed_id, struct fault *fault);
+
+/* Resolves a record and writes its row and search text; deletes the row when no claim is left. */
+int map_resolve_record(struct map *map, int64_t record, const struct policy *policy, int32_t day,
+                       struct loaded *parsed, bool *incomplete, struct fault *fault);
+
+/* ---- map_read.c ---- */
+
+/* A record's row. */
+struct found_record {
+    char kind[NAME_MAX_SIZE + 1];
+    int64_t record;
+    bool shown;
+    char *json, *provenance;
+};
+/* By id, kind NULL: whatever has it. KAART_INVALID (no UUID), KAART_UNKNOWN. */
+int map_find(struct map *map, const char *kind, const char *id, struct found_record *out,
+             struct fault *fault);
+void found_record_clear(struct found_record *found);
+
+/* ---- map_sums.c ---- */
+int map_sum_claims(struct map *map, struct hash *out, struct fault *fault);
+int map_sum_winners(struct map *map, struct hash *out, struct fault *fault);
+
+#endif
