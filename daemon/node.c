@@ -1,9 +1,9 @@
 /*
  * node.c - the running node: what is opened in which order, and closed in the reverse.
  *
- *   node_start:  state directory and lock -> writer -> mapper -> reader -> client -> follower -> sync ->
+ *   node_start:  state directory -> writer -> mapper -> reader -> client -> follower -> sync ->
  * sources -> listeners node_stop:   listeners -> sources -> sync -> client -> "clean" mark -> reader, mapper,
- * writer -> databases -> lock
+ * writer -> databases
  *
  * A configuration that was replaced lives until every job that was posted under it has run: a fence job
  * through each worker says when.
@@ -20,15 +20,12 @@
 #include "daemon/sync/sync.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Jobs that may wait for a thread. Each holds at most some hundred kB (a chunk of a transfer), so the
  * writer's queue stays below some 64 MB. */
@@ -40,7 +37,6 @@ struct running_node {
     struct node node; /* first: the parts see only this */
     struct config *config;
     struct policy *policy;
-    int lock_file;
     struct feeds *feeds;
     struct map *map;
     struct node_readers readers;
@@ -81,29 +77,15 @@ void node_feed_changed(struct node *node, const char *feed)
 
 /* ---- opening ---- */
 
-static int open_state(struct running_node *running, struct fault *fault)
-{
-    const char *state = running->config->node.state;
-    char path[PATH_MAX];
-    if (mkdir(state, 0750) != 0 && errno != EEXIST)
-        return fault_set(fault, KAART_IO, "cannot create the state directory %s: %s", state, strerror(errno));
-    snprintf(path, sizeof(path), "%s/lock", state);
-    running->lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (running->lock_file < 0)
-        return fault_set(fault, KAART_IO, "cannot write in the state directory: %s: %s", path,
-                         strerror(errno));
-    if (flock(running->lock_file, LOCK_EX | LOCK_NB) != 0)
-        return fault_set(fault, KAART_BUSY, "another kaartd is running on %s: two would sign two histories",
-                         state);
-    return KAART_OK;
-}
-
 static int open_store(struct running_node *running, struct fault *fault)
 {
     struct node *node = &running->node;
     char feeds_path[PATH_MAX], map_path[PATH_MAX];
-    snprintf(feeds_path, sizeof(feeds_path), "%s/feeds.db", running->config->node.state);
-    snprintf(map_path, sizeof(map_path), "%s/map.db", running->config->node.state);
+    const char *state = running->config->node.state;
+    snprintf(feeds_path, sizeof(feeds_path), "%s/feeds.db", state);
+    snprintf(map_path, sizeof(map_path), "%s/map.db", state);
+    if (mkdir(state, 0750) != 0 && errno != EEXIST)
+        return fault_set(fault, KAART_IO, "cannot create the state directory %s: %s", state, strerror(errno));
     int code = feeds_open(feeds_path, true, running->config->node.own_head, &running->feeds, fault);
     if (code == KAART_OK)
         code = map_open(map_path, feeds_path, true, &running->map, fault);
@@ -147,8 +129,6 @@ static void finish_stop(struct running_node *running)
     map_close(running->map);
     feeds_close(running->feeds);
     follower_free(running->follower);
-    if (running->lock_file >= 0)
-        close(running->lock_file);
     policy_release(running->policy);
     config_free(running->config);
     void (*stopped)(void *) = running->stopped;
@@ -219,7 +199,6 @@ int node_start(uv_loop_t *loop, struct config *config, struct node **out, struct
     struct running_node *running = calloc(1, sizeof(*running));
     if (running == NULL)
         return fault_set(fault, KAART_NOMEM, "out of memory");
-    running->lock_file = -1;
     running->config = config;
     running->node.loop = loop;
     running->node.config = config;
@@ -230,8 +209,7 @@ int node_start(uv_loop_t *loop, struct config *config, struct node **out, struct
         goto failed;
     }
     running->node.policy = running->policy;
-    if ((code = open_state(running, fault)) != KAART_OK || (code = open_store(running, fault)) != KAART_OK ||
-        (code = start_parts(running, fault)) != KAART_OK)
+    if ((code = open_store(running, fault)) != KAART_OK || (code = start_parts(running, fault)) != KAART_OK)
         goto failed;
     log_info("node", "kaartd " KAARTD_VERSION " runs as %s: %zu feeds, %zu peers, %zu sources",
              config->node.name, config->feed_count, config->peer_count, config->source_count);
