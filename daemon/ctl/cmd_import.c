@@ -204,8 +204,10 @@ static int take_record(void *context, const struct hsds_record *record)
     const char *verified = import->verified ? import->verified : record->verified;
     if (*verified)
         fprintf(import->stream, ",\"verified\":\"%s\"", verified);
-    if (import->areas_json)
-        fprintf(import->stream, ",\"areas\":%s", import->areas_json);
+    char *areas = !import->areas_json && record->areas ? cJSON_PrintUnformatted(record->areas) : NULL;
+    if (import->areas_json || areas)
+        fprintf(import->stream, ",\"areas\":%s", areas ? areas : import->areas_json);
+    free(areas);
     if (import->on_behalf_of)
         fprintf(import->stream, ",\"onBehalfOf\":\"%s\"", import->on_behalf_of);
     fprintf(import->stream, ",\"body\":%s}\n", body);

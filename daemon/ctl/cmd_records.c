@@ -159,34 +159,63 @@ static cJSON *make_line(const char *kind, const char *id, const struct claim_opt
     return line;
 }
 
+/* A file alone: {"kind","id","body"}, as export and fetch print it. The body is left in *body; the words are in `wrapped`. */
+static int read_wrapped(const char *name, cJSON **wrapped, const char *words[2], cJSON **body)
+{
+    if (!(*wrapped = read_record(name)))
+        return CTL_FAILED;
+    words[0] = json_get_string(*wrapped, "kind");
+    words[1] = json_get_string(*wrapped, "id");
+    *body = cJSON_DetachItemFromObjectCaseSensitive(*wrapped, json_get(*wrapped, "body") ? "body" : "record");
+    if (words[0] && words[1] && cJSON_IsObject(*body))
+        return CTL_DONE;
+    return ctl_say(CTL_FAILED,
+                   "%s is no {\"kind\", \"id\", \"body\"}; if it is the body alone, name kind and id before "
+                   "it: put KIND ID %s",
+                   name, name);
+}
+
+static int send_claim(struct ctl *ctl, const struct claim_options *options, const char *kind, const char *id,
+                      cJSON *body)
+{
+    const char *said = json_get_string(body, "id");
+    if (said && strcmp(said, id) != 0) {
+        ctl_say(CTL_FAILED, "the record says that its id is %s, not %s", said, id);
+        cJSON_Delete(body);
+        return CTL_FAILED;
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(body, "id");
+    cJSON *line = make_line(kind, id, options, body);
+    int code = send_line(ctl, options, line);
+    cJSON_Delete(line);
+    return code;
+}
+
 static int put(struct ctl *ctl, const struct claim_options *options, char **words, size_t count)
 {
-    int code;
-    cJSON *body = NULL;
+    int code = CTL_DONE;
+    cJSON *body = NULL, *wrapped = NULL;
+    const char *record[2] = {words[0], count > 1 ? words[1] : NULL};
     bool from_file = count > 2 && !strchr(words[2], '=');
-    if ((code = need_kind(words[0])) != CTL_DONE || (code = need_id(words[1])) != CTL_DONE)
-        return code;
-    if (count < 3)
-        return ctl_say(CTL_USAGE, "what is to be said? Name a file (- is standard input) or FIELD=VALUE");
-    if (from_file)
+    if (count == 1)
+        code = read_wrapped(words[0], &wrapped, record, &body);
+    if (code == CTL_DONE)
+        code = need_kind(record[0]);
+    if (code == CTL_DONE)
+        code = need_id(record[1]);
+    if (code == CTL_DONE && count == 2)
+        code = ctl_say(CTL_USAGE, "what is to be said? Name a file (- is standard input) or FIELD=VALUE");
+    if (code == CTL_DONE && from_file)
         code = (body = read_record(words[2])) ? CTL_DONE : CTL_FAILED;
-    else
-        code = read_claim(ctl, options, words[0], words[1], &body);
+    else if (code == CTL_DONE && count > 2)
+        code = read_claim(ctl, options, record[0], record[1], &body);
     for (size_t i = from_file ? 3 : 2; i < count && code == CTL_DONE; i++)
         code = set_field(body, words[i]);
-    if (code == CTL_DONE) {
-        const char *id = json_get_string(body, "id");
-        if (id && strcmp(id, words[1]) != 0)
-            code = ctl_say(CTL_FAILED, "the record says that its id is %s, not %s", id, words[1]);
-        cJSON_DeleteItemFromObjectCaseSensitive(body, "id");
-    }
-    if (code != CTL_DONE) {
+    if (code == CTL_DONE)
+        code = send_claim(ctl, options, record[0], record[1], body);
+    else
         cJSON_Delete(body);
-        return code;
-    }
-    cJSON *line = make_line(words[0], words[1], options, body);
-    code = send_line(ctl, options, line);
-    cJSON_Delete(line);
+    cJSON_Delete(wrapped);
     return code;
 }
 
@@ -200,7 +229,7 @@ int ctl_put(struct ctl *ctl, const struct ctl_command *command, int argc, char *
                                          {"on-behalf-of", CTL_VALUE, &claim.on_behalf_of}};
     char **words;
     size_t count;
-    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 2, 200, &words, &count);
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 1, 200, &words, &count);
     return code == CTL_DONE ? put(ctl, &claim, words, count) : code;
 }
 

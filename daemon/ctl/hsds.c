@@ -220,8 +220,11 @@ static cJSON *unwrap(cJSON *document, const char **kind, const char **inside)
             continue;
         *kind = said;
         *inside = i == 0 ? "/record" : "/body";
+        const char *verified = json_get_string(document, "verified");
         if (id && !json_get(body, "id"))
             cJSON_AddStringToObject(body, "id", id);
+        if (verified && !json_get(body, "verified"))
+            cJSON_AddStringToObject(body, "verified", verified);
         return body;
     }
     return document;
@@ -267,6 +270,7 @@ int hsds_learn(struct hsds *hsds, const cJSON *document)
 
 struct split {
     struct hsds *hsds;
+    const cJSON *areas; /* of the line around the document, for all that is in it */
     const struct hsds_events *events;
 };
 
@@ -319,7 +323,8 @@ static int split_record(struct split *split, const char *kind, cJSON *body, cons
 /* A service that is offered at a location, of which HSDS's compact forms only say "locations". */
 static int give_link(struct split *split, const char *service, const char *location, const char *pointer)
 {
-    struct hsds_record record = {.kind = "service_at_location", .pointer = pointer, .embedded = true};
+    struct hsds_record record = {
+        .kind = "service_at_location", .areas = split->areas, .pointer = pointer, .embedded = true};
     int code = identity_of_external(split->hsds->origin, split->hsds->source, record.kind, service, location,
                                     record.id);
     if (code < 0)
@@ -382,7 +387,8 @@ static int split_member(struct split *split, const struct embedding *embedding, 
 static int split_record(struct split *split, const char *kind, cJSON *body, const char *pointer,
                         const char *parent, int depth, char id[UUID_TEXT_SIZE + 1])
 {
-    struct hsds_record record = {.kind = kind, .body = body, .pointer = pointer, .embedded = depth > 0};
+    struct hsds_record record = {
+        .kind = kind, .body = body, .areas = split->areas, .pointer = pointer, .embedded = depth > 0};
     struct fault fault = {""};
     id[0] = '\0';
     if (depth > HSDS_DEPTH_MAX) {
@@ -428,6 +434,8 @@ int hsds_split(struct hsds *hsds, cJSON *document, const char *pointer, const st
                         "which kind of record this is cannot be told from its members; say so with --kind");
         return 0;
     }
+    split.areas =
+        body != document && cJSON_IsArray(json_get(document, "areas")) ? json_get(document, "areas") : NULL;
     snprintf(at, sizeof(at), "%s%s", pointer, inside);
     return split_record(&split, kind, body, at, NULL, 0, id);
 }

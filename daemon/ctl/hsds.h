@@ -23,6 +23,7 @@ struct hsds_record {
     char id[UUID_TEXT_SIZE + 1];
     cJSON *body;         /* without `id` and `verified` */
     char verified[11];   /* day, or "" */
+    const cJSON *areas;  /* array, as the line around the record said; NULL */
     const char *pointer; /* in the document */
     bool embedded;
 };

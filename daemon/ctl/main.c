@@ -9,103 +9,126 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* clang-format off: a line here is a line there */
 #define CLAIM_OPTIONS                                                                                        \
-    "  --source NAME      in whose name it is said; a source's newer word replaces its older one (default: " \
-    "editor)\n"                                                                                              \
-    "  --role ROLE        in which capacity: contract, provider, editor, coordinator, resident, import "     \
-    "(default: editor)\n"                                                                                    \
+    "  --source NAME      in whose name it is said; a source's newer word replaces\n"                        \
+    "                     its older one (default: editor)\n"                                                 \
+    "  --role ROLE        in which capacity: contract, provider, editor,\n"                                  \
+    "                     coordinator, resident, import (default: editor)\n"                                 \
     "  --feed AUDIENCE    in which of the node's feeds (default: public)\n"                                  \
     "  --on-behalf-of ID  for role provider: the organisation it speaks for\n"
 
+static const char keygen_help[] = "  FEED   the node's name, a slash and the audience, as in\n"
+                                  "         nieuwegein.example/public\n"
+                                  "  FILE   must not exist; only its owner may read it (0600)\n"
+                                  "\n"
+                                  "Needs no daemon.\n";
+
+static const char key_help[] =
+    "Needs no daemon, but the right to read the keys that the configuration names.\n";
+
+static const char import_help[] =
+    CLAIM_OPTIONS "  --kind KIND        kind of the outermost records; without it, told by what is\n"
+                  "                     in them\n"
+                  "  --areas GM0356,..  CBS codes of the areas the claims speak for (default: the\n"
+                  "                     node's)\n"
+                  "  --verified DAY     the day on which the source last confirmed what it says, as\n"
+                  "                     in 2026-11-21 (default: a record's own `verified`, or none)\n"
+                  "  --strict           take all or nothing\n"
+                  "  --dry-run          show what would happen, change nothing\n"
+                  "  --quiet            no warnings\n"
+                  "\n"
+                  "The file: one object, an array, a page with contents[], or NDJSON; also what\n"
+                  "export and fetch print. - is standard input.\n"
+                  "\n"
+                  "Records embedded in others become records of their own, with references between\n"
+                  "them: services, programs, locations, activities and contracts of an\n"
+                  "organization; organization, program, locations and service_at_locations of a\n"
+                  "service; location and service of a service_at_location; and the like. One that\n"
+                  "stands in several others is taken once. What is no record (phones, contacts,\n"
+                  "schedules, ...) stays where it is.\n"
+                  "\n"
+                  "A record's id is its `id` if that is a UUID. Otherwise it is made of an\n"
+                  "identifier (KVK, OIN, AGB; vestigingsnummer of a location), or of node, source,\n"
+                  "kind and `id`, else the name: the same file gives the same ids again, and\n"
+                  "references follow.\n"
+                  "\n"
+                  "Each bad record is reported with its line, number and JSON Pointer; the others\n"
+                  "are taken (exit code 4). Records that are no longer in the file are not\n"
+                  "withdrawn: that is what `retract` and sources are for.\n";
+
+static const char put_help[] =
+    CLAIM_OPTIONS "  --verified DAY     the day on which the source last confirmed it\n"
+                  "\n"
+                  "With a file, its record is all the source says from now on: one JSON object, or,\n"
+                  "where KIND and ID are not named, {\"kind\", \"id\", \"body\"}. - is standard input.\n"
+                  "\n"
+                  "With FIELD=VALUE, what the source said before is kept and these fields change.\n"
+                  "VALUE is JSON if it reads as such, else a text. FIELD= takes the field away: the\n"
+                  "source says nothing about it any more. FIELD=null says that there is none.\n";
+
+static const char retract_help[] = CLAIM_OPTIONS;
+
+static const char search_help[] = "  --kind KIND   only these\n"
+                                  "  --limit N     at most so many (default: 20)\n"
+                                  "  --offset N    pass over the first N\n"
+                                  "\n"
+                                  "Words may be begun only (wijk finds wijkteam); accents do not matter.\n";
+
+static const char sync_help[] = "  --wait             until it is done; exit code 1 if a peer could not be\n"
+                                "                     followed\n"
+                                "  --timeout SECONDS  with --wait: at most so long (default: 60)\n";
+
+static const char source_help[] =
+    "  run NAME           reads the source and publishes the differences\n"
+    "  --dry-run          shows what would happen, changes nothing\n"
+    "  accept NAME RUN    carries out the retractions of a run that lost too many\n"
+    "                     rows at once; look first: kaartctl sources\n";
+
+static const char fetch_help[] =
+    "  URL                where the node's /v1 begins, as in\n"
+    "                     https://kaart.nieuwegein.example:8443\n"
+    "  --key KEY          the feed's verifier key, as `kaartctl key` prints it there;\n"
+    "                     its name says which feed. Twice during a change of keys\n"
+    "  --state DIR        keep what was fetched there, and write only what changed\n"
+    "                     since; without it, everything\n"
+    "  --pin sha256/..    pin of the server's public key, instead of the system's CAs\n"
+    "  --ca FILE          CAs to trust instead of the system's\n"
+    "  --allow-plain-http for tries on one machine: http:// to loopback\n"
+    "\n"
+    "A deletion is {\"deleted\":{\"kind\",\"id\",\"source\"}}. Nothing is written before all\n"
+    "of it was verified. Needs no daemon and no configuration.\n";
+
+/* clang-format on */
+
 const struct ctl_command ctl_commands[] = {
     {"status", "", "Shows this node at a glance.", "", ctl_status},
-    {"keygen", "FEED FILE",
-     "Makes the key of a feed: the secret half goes to FILE, the public half is printed.",
-     "  FEED   the node's name, a slash and the audience, as in nieuwegein.example/public\n"
-     "  FILE   must not exist; only its owner may read it (0600)\n"
-     "Needs no daemon.\n",
-     ctl_keygen},
-    {"key", "",
-     "Prints the section that other nodes put in their configuration to know this node: keys, pins, areas.",
-     "Needs no daemon, but the right to read the keys that the configuration names.\n", ctl_key},
-    {"import",
-     "FILE|- [--source S] [--role R] [--feed A] [--kind K] [--areas LIST] [--verified DAY] [--strict] "
-     "[--dry-run]",
-     "Takes the records of a file of HSDS JSON as claims of one source.",
-     CLAIM_OPTIONS "  --kind KIND        kind of the outermost records; without it, told by what is in them\n"
-                   "  --areas GM0356,..  CBS codes of the areas the claims speak for (default: the node's)\n"
-                   "  --verified DAY     the day on which the source last confirmed what it says, as in "
-                   "2026-11-21 (default: a record's own\n"
-                   "                     `verified`, else none)\n"
-                   "  --strict           take all or nothing\n"
-                   "  --dry-run          show what would happen, change nothing\n"
-                   "  --quiet            no warnings\n"
-                   "\n"
-                   "The file: one object, an array, a page with contents[], or NDJSON; also what export and "
-                   "fetch print. Records embedded in others\n"
-                   "(services, programs, locations, activities and contracts of an organization; "
-                   "organization, program, locations and\n"
-                   "service_at_locations of a service; location and service of a service_at_location; ...) "
-                   "become records of their own with references\n"
-                   "between them; one that stands in several others is taken once. Phones, contacts, "
-                   "schedules and the like stay where they are.\n"
-                   "\n"
-                   "A record's id is its `id` if that is a UUID. Otherwise it is made of an identifier (KVK, "
-                   "OIN, AGB; vestigingsnummer of a location),\n"
-                   "or of node, source, kind and `id`, so that the same file gives the same ids again, and "
-                   "references follow.\n"
-                   "\n"
-                   "Each bad record is reported with line, number and JSON Pointer; the others are taken "
-                   "(exit code 4). Records that are no longer in the\n"
-                   "file are not withdrawn: that is what `retract` and sources are for.\n",
-     ctl_import},
-    {"put", "KIND ID FILE|- | KIND ID FIELD=VALUE...", "Says something about one record.",
-     CLAIM_OPTIONS "  --verified DAY     the day on which the source last confirmed it\n"
-                   "With a file (one JSON object; - is standard input), that is all the source says from now "
-                   "on. With FIELD=VALUE, what it said before is\n"
-                   "kept and these fields change: VALUE is JSON if it reads as such, else a text; FIELD= "
-                   "takes the field away (the source says nothing\n"
-                   "about it any more), FIELD=null says that there is none.\n",
+    {"keygen", "FEED FILE", "Makes a feed's key: the secret half goes to FILE, the public half is printed.",
+     keygen_help, ctl_keygen},
+    {"key", "", "Prints the section by which other nodes know this one: keys, pins, areas.", key_help,
+     ctl_key},
+    {"import", "FILE|- [OPTIONS]", "Takes the records of a file of HSDS JSON as claims of one source.",
+     import_help, ctl_import},
+    {"put", "FILE|- | KIND ID FILE|- | KIND ID FIELD=VALUE...", "Says something about one record.", put_help,
      ctl_put},
-    {"retract", "KIND ID", "Withdraws what a source of this node says about a record.", CLAIM_OPTIONS,
-     ctl_retract},
+    {"retract", "KIND ID [OPTIONS]", "Withdraws what a source of this node says about a record.",
+     retract_help, ctl_retract},
     {"get", "ID [--kind KIND]", "Shows a record as it is resolved, and from whom each field is.", "",
      ctl_get},
-    {"why", "ID [--kind KIND]",
-     "Shows for each field of a record who says so, which rule decided, and what the others say.", "",
+    {"why", "ID [--kind KIND]", "Shows who says each field, which rule decided, and what others say.", "",
      ctl_why},
-    {"search", "WORDS... [--kind KIND] [--limit N] [--offset N]", "Finds records.",
-     "Words may be begun only (wijk finds wijkteam); accents do not matter.\n", ctl_search},
+    {"search", "WORDS... [OPTIONS]", "Finds records.", search_help, ctl_search},
     {"export", "[--kind KIND]", "Writes every resolved record to standard output, one JSON object a line.",
      "", ctl_export},
     {"feeds", "", "Lists the feeds that this node holds.", "", ctl_feeds},
     {"peers", "", "Lists the peers, what they bring, and how far it is.", "", ctl_peers},
     {"sync", "[PEER] [--wait] [--timeout SECONDS]",
-     "Looks at once whether a peer (or every peer) has something new.",
-     "  --wait             until it is done; exit code 1 if a peer could not be followed\n"
-     "  --timeout SECONDS  with --wait: at most so long (default: 60)\n",
-     ctl_sync},
+     "Looks at once whether a peer (or every peer) has something new.", sync_help, ctl_sync},
     {"sources", "", "Lists the sources, their last runs, and what waits for a decision.", "", ctl_sources},
     {"source", "run NAME [--dry-run] | accept NAME RUN",
-     "Runs a source now, or accepts what the fuse held back in a run.",
-     "  run NAME           reads the source and publishes the differences\n"
-     "  --dry-run          shows what would happen\n"
-     "  accept NAME RUN    carries out the retractions of a run that lost too many rows at once; look first: "
-     "kaartctl sources\n",
-     ctl_source},
-    {"fetch", "URL --key KEY [--state DIR] [--pin PIN] [--ca FILE]",
-     "Downloads a feed, verifies it and writes its records to standard output, one JSON object a line.",
-     "  URL                where the node's /v1 begins, as in https://kaart.nieuwegein.example:8443\n"
-     "  --key KEY          the feed's verifier key, as `kaartctl key` prints there; its name says which "
-     "feed. Twice during a change of keys\n"
-     "  --state DIR        keep what was fetched there, and write only what changed since; without it, "
-     "everything\n"
-     "  --pin sha256/..    pin of the server's public key, instead of the system's CAs\n"
-     "  --ca FILE          CAs to trust instead of the system's\n"
-     "  --allow-plain-http for tries on one machine: http:// to loopback\n"
-     "A deletion is {\"deleted\":{\"kind\",\"id\",\"source\"}}. Nothing is written before all of it was "
-     "verified. Needs no daemon and no configuration.\n",
-     ctl_fetch},
+     "Runs a source now, or accepts what the fuse held back.", source_help, ctl_source},
+    {"fetch", "URL --key KEY [OPTIONS]", "Downloads a feed, verifies it, and writes its records as NDJSON.",
+     fetch_help, ctl_fetch},
     {0},
 };
 
