@@ -418,10 +418,11 @@ static int print_summary(struct import *import, bool taken)
     if (import->shown > PROBLEMS_SHOWN_MAX)
         fprintf(stderr, "%s: ... and %zu more; all of them: --json\n", import->file,
                 import->shown - PROBLEMS_SHOWN_MAX);
-    printf("%s%s records: %s added, %s changed, %s unchanged, %s refused",
+    printf("%s%s record%s: %s added, %s changed, %s unchanged, %s refused",
            import->dry_run ? "would be: " : "", ctl_count((double)import->records, number[0]),
-           ctl_count((double)import->added, number[1]), ctl_count((double)import->changed, number[2]),
-           ctl_count((double)import->unchanged, number[3]), ctl_count((double)import->refused, number[4]));
+           import->records == 1 ? "" : "s", ctl_count((double)import->added, number[1]),
+           ctl_count((double)import->changed, number[2]), ctl_count((double)import->unchanged, number[3]),
+           ctl_count((double)import->refused, number[4]));
     printf("%s\n", taken ? "" : "; nothing was taken (--strict)");
     return code;
 }

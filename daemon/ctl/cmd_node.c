@@ -230,28 +230,42 @@ int ctl_sync(struct ctl *ctl, const struct ctl_command *command, int argc, char 
 
 /* ---- sources ---- */
 
-static void add_source_row(struct ctl_table *table, const cJSON *source)
+static void describe_counts(const cJSON *run, char *text, size_t size)
 {
-    char age[40], next[40], counts[128] = "", waiting[64] = "", number[64];
-    const cJSON *run = json_get(source, "lastRun");
-    const char *parts[] = {"added", "changed", "unchanged", "missing", "retracted"};
+    static const char *const parts[] = {"added", "changed", "unchanged", "missing", "retracted"};
+    text[0] = '\0';
     for (size_t i = 0; i < COUNT(parts); i++) {
         const cJSON *count = json_get(run, parts[i]);
-        size_t used = strlen(counts);
+        size_t used = strlen(text);
         if (cJSON_IsNumber(count) && count->valuedouble > 0)
-            snprintf(counts + used, sizeof(counts) - used, "%s%.0f %s", used ? ", " : "", count->valuedouble,
-                     parts[i]);
+            snprintf(text + used, size - used, "%s%.0f %s", used ? ", " : "", count->valuedouble, parts[i]);
     }
-    const char *run_waits = ctl_member(source, "waiting", number);
-    if (run_waits)
-        snprintf(waiting, sizeof(waiting), "run %s waits: see source accept", run_waits);
-    const char *ended = json_get_string(run, "ended");
-    if (!ended)
-        ended = json_get_string(run, "at");
+}
+
+static void add_source_row(struct ctl_table *table, const cJSON *source)
+{
+    char age[40], next[40], counts[128];
+    const cJSON *run = json_get(source, "lastRun");
+    describe_counts(run, counts, sizeof(counts));
     ctl_table_add(table,
                   (const char *const[]){json_get_string(source, "source"), json_get_string(source, "state"),
-                                        ctl_ago(ended, age), counts,
-                                        ctl_ago(json_get_string(source, "nextRun"), next), waiting, NULL});
+                                        ctl_ago(json_get_string(run, "ended"), age), counts,
+                                        ctl_ago(json_get_string(source, "nextRun"), next),
+                                        json_get_string(run, "reason"), NULL});
+}
+
+/* What an operator has to look at: rows that are gone, and a run that waits. */
+static void print_source_cares(const cJSON *source)
+{
+    char number[64];
+    const char *name = json_get_string(source, "source"), *waiting = ctl_member(source, "waiting", number),
+               *reason = json_get_string(source, "waitingReason");
+    for (const cJSON *gone = first(json_get(source, "missing")); gone; gone = gone->next)
+        printf("%s: %s %s is not listed since %s\n", name, json_get_string(gone, "kind"),
+               json_get_string(gone, "id"), json_get_string(gone, "since"));
+    if (waiting)
+        printf("%s: run %s waits: %s\n  to carry out its retractions: kaartctl source accept %s %s\n", name,
+               waiting, reason ? reason : "", name, waiting);
 }
 
 int ctl_sources(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
@@ -269,19 +283,29 @@ int ctl_sources(struct ctl *ctl, const struct ctl_command *command, int argc, ch
     if (sources->child)
         ctl_table_print(table, stdout);
     for (const cJSON *source = sources->child; source; source = source->next)
-        for (const cJSON *gone = first(json_get(source, "missing")); gone; gone = gone->next)
-            printf("%s: %s %s is not listed since %s\n", json_get_string(source, "source"),
-                   json_get_string(gone, "kind"), json_get_string(gone, "id"),
-                   json_get_string(gone, "since"));
+        print_source_cares(source);
     ctl_table_free(table);
     cJSON_Delete(sources);
     return CTL_DONE;
 }
 
+static void print_findings(const cJSON *list, const char *mark)
+{
+    for (const cJSON *finding = first(list); finding; finding = finding->next) {
+        char row[64], line[1024];
+        const char *field = json_get_string(finding, "field"), *message = json_get_string(finding, "message");
+        const char *number = ctl_member(finding, "row", row);
+        snprintf(line, sizeof(line), "%s%s%s%s%s: %s", mark, number ? "row " : "the listing",
+                 number ? number : "", field && *field ? ", " : "", field ? field : "",
+                 message ? message : "");
+        printf("  %s\n", ctl_text_clean(line));
+    }
+}
+
 static int print_report(struct ctl *ctl, cJSON *report)
 {
     const char *state = json_get_string(report, "state");
-    bool failed = state && (strcmp(state, "failed") == 0 || strcmp(state, "broken") == 0);
+    bool failed = !state || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
     if (ctl->json) {
         ctl_print_json(report);
         return failed ? CTL_FAILED : CTL_DONE;
@@ -292,14 +316,8 @@ static int print_report(struct ctl *ctl, cJSON *report)
         char text[64];
         printf("%-12s %s\n", member->string, ctl_member(report, member->string, text));
     }
-    for (const cJSON *error = first(json_get(report, "errors")); error; error = error->next) {
-        char row[64], line[1024];
-        const char *field = json_get_string(error, "field"), *message = json_get_string(error, "message");
-        const char *number = ctl_member(error, "row", row);
-        snprintf(line, sizeof(line), "row %s%s%s: %s", number ? number : "?", field ? ", " : "",
-                 field ? field : "", message ? message : "");
-        printf("  %s\n", ctl_text_clean(line));
-    }
+    print_findings(json_get(report, "errors"), "");
+    print_findings(json_get(report, "warnings"), "warning: ");
     cJSON_Delete(report);
     return failed ? CTL_FAILED : CTL_DONE;
 }

@@ -119,8 +119,10 @@ static int read_claim(struct ctl *ctl, const struct claim_options *options, cons
         return code;
     *body = answer ? cJSON_DetachItemFromObjectCaseSensitive(answer, "body") : NULL;
     cJSON_Delete(answer);
-    if (!*body)
-        *body = cJSON_CreateObject();
+    if (!*body &&
+        (*body =
+             cJSON_CreateObject())) /* a first word about single fields, not about the whole record [REC-5] */
+        cJSON_AddTrueToObject(*body, "partial");
     return *body ? CTL_DONE : ctl_say(CTL_FAILED, "out of memory");
 }
 
@@ -254,21 +256,33 @@ int ctl_retract(struct ctl *ctl, const struct ctl_command *command, int argc, ch
 
 /* ---- get ---- */
 
-/* "houten.example editor, confirmed 2026-11-01" */
-static void describe_origin(const cJSON *provenance, char *text, size_t size)
+/* "houten.example (home), editor desk, confirmed 2026-11-01" */
+static void describe_origin(const cJSON *claim, char *text, size_t size)
 {
-    const char *feed = json_get_string(provenance, "feed"), *role = json_get_string(provenance, "role"),
-               *source = json_get_string(provenance, "source"),
-               *verified = json_get_string(provenance, "verified"), *at = json_get_string(provenance, "at");
-    snprintf(text, size, "%.*s %s%s%s%s", (int)strcspn(feed ? feed : "?", "/"), feed ? feed : "?",
-             role ? role : "", source && role && strcmp(source, role) != 0 ? " " : "",
-             source && role && strcmp(source, role) != 0 ? source : "",
-             cJSON_IsTrue(json_get(provenance, "stale")) ? ", stale" : "");
-    size_t used = strlen(text);
+    const char *feed = json_get_string(claim, "feed"), *role = json_get_string(claim, "role"),
+               *source = json_get_string(claim, "source"), *verified = json_get_string(claim, "verified"),
+               *at = json_get_string(claim, "at"), *missing = json_get_string(claim, "missingSince"),
+               *counts_as = json_get_string(claim, "countsAs");
+    bool own_name = source && role && strcmp(source, role) != 0;
+    FILE *out = fmemopen(text, size, "w");
+    text[0] = '\0';
+    if (!out)
+        return;
+    fprintf(out, "%.*s%s, %s", (int)strcspn(feed ? feed : "?", "/"), feed ? feed : "?",
+            cJSON_IsTrue(json_get(claim, "home")) ? " (home)" : "", role ? role : "?");
+    if (counts_as && role && strcmp(counts_as, role) != 0)
+        fprintf(out, " (counts as %s)", counts_as);
+    fprintf(out, "%s%s", own_name ? " " : "", own_name ? source : "");
     if (verified)
-        snprintf(text + used, size - used, ", confirmed %s", verified);
+        fprintf(out, ", confirmed %s", verified);
     else if (at)
-        snprintf(text + used, size - used, ", said %.10s", at);
+        fprintf(out, ", said %.10s", at);
+    if (cJSON_IsTrue(json_get(claim, "stale")))
+        fputs(", stale", out);
+    if (missing)
+        fprintf(out, ", not in the register since %s", missing);
+    fclose(out);
+    text[size - 1] = '\0';
 }
 
 static void print_record(const cJSON *answer)
@@ -282,6 +296,8 @@ static void print_record(const cJSON *answer)
         printf("not in the register since %s\n", missing);
     struct ctl_table *table = ctl_table_new((const char *const[]){"FIELD", "FROM", "VALUE", NULL});
     for (const cJSON *member = record ? record->child : NULL; member; member = member->next) {
+        if (strcmp(member->string, "id") == 0)
+            continue;
         const cJSON *from = json_get(provenance, member->string);
         char *value = ctl_value_text(member);
         origin[0] = '\0';
@@ -338,27 +354,24 @@ static void print_voice(const char *mark, const cJSON *voice)
 static void print_why(const cJSON *answer)
 {
     const char *kind = json_get_string(answer, "kind"), *id = json_get_string(answer, "id"),
-               *home = json_get_string(answer, "home");
-    printf("%s %s%s%s\n", kind ? kind : "", id ? id : "", home ? ", home: " : "", home ? home : "");
+               *home = json_get_string(answer, "home"), *called = json_get_string(answer, "name");
+    printf("%s %s%s%s%s%s\n", kind ? kind : "", id ? id : "", called ? ", " : "", called ? called : "",
+           home ? ", home: " : "", home ? home : "");
     const cJSON *fields = json_get(answer, "fields");
     for (const cJSON *field = fields ? fields->child : NULL; field; field = field->next) {
-        const char *name = json_get_string(field, "field"), *rule = json_get_string(field, "rule");
-        const cJSON *winner = json_get(field, "winner"), *others = json_get(field, "others");
-        printf("\n%s%s%s\n",
-               name            ? name
-               : field->string ? field->string
-                               : "",
-               rule ? ": " : "", rule ? rule : "");
-        print_voice("=", winner ? winner : field);
+        const char *name = json_get_string(field, "field"), *rule = json_get_string(field, "because");
+        const cJSON *others = json_get(field, "others");
+        printf("\n%s%s%s\n", name ? name : "", rule ? ": " : "", rule ? rule : "");
+        print_voice("=", field);
         for (const cJSON *other = others ? others->child : NULL; other; other = other->next)
             print_voice("-", other);
     }
-    const cJSON *ignored = json_get(answer, "ignored");
-    if (ignored && ignored->child)
+    const cJSON *passed = json_get(answer, "notCounting");
+    if (passed && passed->child)
         printf("\nclaims that do not count\n");
-    for (const cJSON *claim = ignored ? ignored->child : NULL; claim; claim = claim->next) {
+    for (const cJSON *claim = passed ? passed->child : NULL; claim; claim = claim->next) {
         char origin[512];
-        const char *reason = json_get_string(claim, "reason");
+        const char *reason = json_get_string(claim, "because");
         describe_origin(claim, origin, sizeof(origin));
         printf("  - %s: %s\n", ctl_text_clean(origin), reason ? reason : "");
     }
@@ -370,6 +383,19 @@ int ctl_why(struct ctl *ctl, const struct ctl_command *command, int argc, char *
 }
 
 /* ---- search ---- */
+
+/* Whether the place where the words were found is another than the name. */
+static bool says_more(const cJSON *hit)
+{
+    const char *snippet = json_get_string(hit, "snippet"), *name = json_get_string(hit, "name");
+    while (snippet && name && *snippet) {
+        if (*snippet == '[' || *snippet == ']')
+            snippet++;
+        else if (*snippet++ != *name++)
+            return true;
+    }
+    return false;
+}
 
 int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
@@ -396,11 +422,12 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
         return ctl_print_json(answer);
     if (!answer->child)
         printf("nothing found for \"%s\"\n", query);
-    struct ctl_table *table = ctl_table_new((const char *const[]){"ID", "KIND", "NAME", "", NULL});
+    struct ctl_table *table = ctl_table_new((const char *const[]){"ID", "KIND", "NAME", "PLACE", "", NULL});
     for (const cJSON *hit = answer->child; hit; hit = hit->next)
-        ctl_table_add(table, (const char *const[]){json_get_string(hit, "id"), json_get_string(hit, "kind"),
-                                                   json_get_string(hit, "name"),
-                                                   json_get_string(hit, "snippet"), NULL});
+        ctl_table_add(table,
+                      (const char *const[]){json_get_string(hit, "id"), json_get_string(hit, "kind"),
+                                            json_get_string(hit, "name"), json_get_string(hit, "place"),
+                                            says_more(hit) ? json_get_string(hit, "snippet") : "", NULL});
     if (answer->child)
         ctl_table_print(table, stdout);
     ctl_table_free(table);

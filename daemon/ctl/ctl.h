@@ -119,13 +119,13 @@ char *ctl_text_clean(char *text);
 
 /* ---- words.c ---- */
 
-/* "just now", "5 min ago", "3 h ago", "2026-11-21"; of an instant or second in text; the text itself if it is none, "-" if NULL. */
+/* "just now", "5 min ago", "3 h ago", "in 5 min", "2026-11-21"; of an instant or second in text; the text itself if it is none, "-" if NULL. */
 const char *ctl_ago(const char *instant, char text[40]);
 /* "1,234" */
 const char *ctl_count(double number, char text[32]);
 /* A member as text: strings as they are, numbers, yes and no; NULL where absent or null. */
 const char *ctl_member(const cJSON *object, const char *name, char text[64]);
-/* Any value on one line for people: strings bare, short lists joined, objects as JSON. malloc'ed. */
+/* Any value on one line for people: "number 030-1234567, type voice; number ...". malloc'ed. */
 char *ctl_value_text(const cJSON *value);
 /* Prints numbers so that they read back as the same: cJSON rounds integers beyond 15 digits. malloc'ed, without white space. */
 char *ctl_print_exact(cJSON *value);

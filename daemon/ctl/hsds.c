@@ -196,6 +196,9 @@ const char *hsds_guess_kind(const cJSON *body)
         {"organization", "year_incorporated", NULL, NULL},
         {"organization", "parent_organization_id", NULL, NULL},
     };
+    /* in HSDS's full form, where the location stands inside; an activity has a name */
+    if (cJSON_IsObject(json_get(body, "location")) && !json_get(body, "name"))
+        return "service_at_location";
     for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
         bool all = true;
         for (size_t m = 1; m < 4 && signs[i][m]; m++)

@@ -20,8 +20,14 @@ const char *ctl_ago(const char *instant, char text[40])
     else if (syntax_seconds_parse(instant, strlen(instant), &then_s) < 0)
         return instant;
     int64_t age = (int64_t)time(NULL) - then_s;
-    if (age < -60 || age >= 14LL * 86400)
+    if (age < -2 * 86400 || age >= 14LL * 86400)
         snprintf(text, 40, "%.10s", instant);
+    else if (age < -7200)
+        snprintf(text, 40, "in %lld h", (long long)-age / 3600);
+    else if (age < -120)
+        snprintf(text, 40, "in %lld min", (long long)-age / 60);
+    else if (age < -2)
+        snprintf(text, 40, "in %lld s", (long long)-age);
     else if (age < 10)
         return "just now";
     else if (age < 120)
@@ -61,26 +67,39 @@ const char *ctl_member(const cJSON *object, const char *name, char text[64])
     return text;
 }
 
-static void write_value(const cJSON *value, FILE *out, int depth)
+static void write_value(const cJSON *value, FILE *out);
+
+static void write_members(const cJSON *object, FILE *out)
 {
-    bool flat = true;
+    for (const cJSON *member = object->child; member; member = member->next) {
+        bool nested = cJSON_IsObject(member) || cJSON_IsArray(member);
+        fprintf(out, nested ? "%s (" : "%s ", member->string);
+        write_value(member, out);
+        fputs(nested ? ")" : "", out);
+        fputs(member->next ? ", " : "", out);
+    }
+}
+
+/* Lists of texts with commas, lists of objects with semicolons, objects as "name value, name value". json_parse bounds the depth. */
+static void write_value(const cJSON *value, FILE *out)
+{
     if (cJSON_IsString(value)) {
         fputs(value->valuestring, out);
-        return;
-    }
-    for (const cJSON *item = cJSON_IsArray(value) ? value->child : NULL; item; item = item->next)
-        flat = flat && !cJSON_IsObject(item) && !cJSON_IsArray(item);
-    if (cJSON_IsArray(value) && flat && depth == 0) {
+    } else if (cJSON_IsObject(value)) {
+        write_members(value, out);
+    } else if (cJSON_IsArray(value)) {
         for (const cJSON *item = value->child; item; item = item->next) {
-            write_value(item, out, 1);
+            write_value(item, out);
             if (item->next)
-                fputs(", ", out);
+                fputs(cJSON_IsObject(item) ? "; " : ", ", out);
         }
-        return;
+    } else if (cJSON_IsBool(value)) {
+        fputs(cJSON_IsTrue(value) ? "yes" : "no", out);
+    } else {
+        char *json = cJSON_PrintUnformatted(value);
+        fputs(json ? json : "", out);
+        free(json);
     }
-    char *json = cJSON_PrintUnformatted(value);
-    fputs(json ? json : "", out);
-    free(json);
 }
 
 char *ctl_value_text(const cJSON *value)
@@ -93,7 +112,7 @@ char *ctl_value_text(const cJSON *value)
     if (cJSON_IsNull(value))
         fputs("(has none)", stream);
     else if (value)
-        write_value(value, stream, 0);
+        write_value(value, stream);
     return fclose(stream) == 0 ? text : NULL;
 }
 
