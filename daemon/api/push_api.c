@@ -459,8 +459,9 @@ static void decide(struct head_job *job)
             probe(job, offer);
         return;
     }
-    if (newer ||
-        (own && relation != CHECKPOINT_SAME)) /* an own head we do not know is the guard's business */
+    if (own && relation != CHECKPOINT_SAME) /* an own head we do not know is the guard's business */
+        sync_own_seen(node->sync, job->feed, &job->offered);
+    else if (newer)
         sync_hint(node->sync, job->feed);
     if (full && job->head.held)
         answer_position(job->exchange, job->offered.epoch, 0, false); /* [PUSH-2] */

@@ -10,6 +10,7 @@
 
 #include "daemon/log.h"
 #include "protocol/json.h"
+#include "protocol/proof.h"
 #include "protocol/retry.h"
 
 #include <stdio.h>
@@ -65,6 +66,34 @@ static void done_freeze(struct job *base)
     free(job);
 }
 
+/* [DEATH-3]: the two notes are the proof. NULL if they do not open any more, or without memory: the feed is frozen all the same. */
+static char *prove(struct sync *sync, const char *feed, const char *note_a, const char *note_b)
+{
+    struct fork_proof *proof = calloc(1, sizeof(*proof));
+    struct fork_side *a, *b;
+    char *text = NULL;
+    size_t size;
+
+    if (!proof)
+        return NULL;
+    a = &proof->shorter;
+    b = &proof->longer;
+    a->note = (struct span){note_a, strlen(note_a)};
+    b->note = (struct span){note_b, strlen(note_b)};
+    if (sync_open_note(sync, feed, note_a, a->note.size, &a->checkpoint, NULL) == KAART_OK &&
+        sync_open_note(sync, feed, note_b, b->note.size, &b->checkpoint, NULL) == KAART_OK) {
+        if (a->checkpoint.size > b->checkpoint.size) {
+            struct fork_side swap = *a;
+            *a = *b;
+            *b = swap;
+        }
+        if (fork_proof_format(proof, &text, &size))
+            text = NULL;
+    }
+    free(proof);
+    return text;
+}
+
 void sync_freeze(struct sync *sync, const char *feed, const char *reason, const char *note_a,
                  const char *note_b)
 {
@@ -74,12 +103,8 @@ void sync_freeze(struct sync *sync, const char *feed, const char *reason, const 
         return;
     snprintf(job->feed, sizeof(job->feed), "%s", feed);
     snprintf(job->reason, sizeof(job->reason), "%s", reason);
-    if (note_a && note_b) { /* [DEATH-3]: two notes, one after the other */
-        size_t size = strlen(note_a) + strlen(note_b) + 2;
-        job->proof = malloc(size);
-        if (job->proof)
-            snprintf(job->proof, size, "%s\n%s", note_a, note_b);
-    }
+    if (note_a && note_b)
+        job->proof = prove(sync, feed, note_a, note_b);
     job->job.run = run_freeze;
     job->job.done = done_freeze;
     job_post(sync, JOB_WRITER, &job->job);

@@ -381,6 +381,12 @@ void sync_hint(struct sync *sync, const char *feed)
                 puller_hint(puller);
 }
 
+void sync_own_seen(struct sync *sync, const char *feed, const struct checkpoint *head)
+{
+    if (!sync->stopping)
+        guards_seen(sync, feed, head);
+}
+
 bool sync_may_sign(const struct sync *sync, const char *feed, const char **reason)
 {
     return guards_may_sign(sync, feed, reason);

@@ -6,6 +6,7 @@
 #define KAARTD_SYNC_SYNC_H
 
 #include "daemon/node.h"
+#include "protocol/checkpoint.h"
 
 #include <cjson/cJSON.h>
 
@@ -22,6 +23,8 @@ int sync_now(struct sync *sync, const char *peer);
 void sync_feed_changed(struct sync *sync, const char *feed);
 /* A peer told us, by a hint, that `feed` has a newer head: pull it from where the configuration says. */
 void sync_hint(struct sync *sync, const char *feed);
+/* Somebody showed an own feed's head, opened with the own keys: the guard compares it. [GUARD-6] */
+void sync_own_seen(struct sync *sync, const char *feed, const struct checkpoint *head);
 /* A transfer pushed to us was made visible: the pulls of that feed start from the new head. */
 void sync_head_moved(struct sync *sync, const char *feed);
 
