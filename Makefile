@@ -31,10 +31,11 @@ CTL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/ctl/*.c))
 DAEMON_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out daemon/main.c daemon/ctl/%,$(wildcard daemon/*.c daemon/*/*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 SOURCES := $(wildcard protocol/*.[ch] daemon/*.[ch] daemon/*/*.[ch] tests/*/*.[ch])
 
-.PHONY: all deps tests demo check check-quick bench format format-check lint install uninstall clean help
+.PHONY: all deps tests demo check check-quick bench fuzz format format-check lint install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -45,6 +46,7 @@ help:
 	@echo 'make demo       three nodes on loopback that exchange signed feeds (KEEP=0: end after the show)'
 	@echo 'make check      every test; make check-quick: those that take seconds'
 	@echo 'make bench      what it costs, as ratios within one run'
+	@echo 'make fuzz       looks for inputs that break the protocol library (FUZZ_SECONDS=$(FUZZ_SECONDS) a target)'
 	@echo 'make format     lay out the code; make lint: clang-tidy and cppcheck'
 	@echo 'make install    DESTDIR=, PREFIX=$(PREFIX)'
 	@echo 'options         SANITIZE=1 (ASan, UBSan), V=1 (show commands)'
@@ -73,7 +75,11 @@ $(BUILD)/kaartctl: $(CTL_OBJECTS) $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/ctl.a $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-tests: all $(UNIT_TESTS) $(TEST_TOOLS)
+# Fuzz targets as ordinary programs that take seeds; `make fuzz` builds them for libFuzzer.
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libkaartd.a
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+tests: all $(UNIT_TESTS) $(TEST_TOOLS) $(FUZZERS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -102,6 +108,23 @@ check: deps
 bench: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCHES)
 	$(Q)BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py
+
+# Looks for inputs that break a property, FUZZ_SECONDS for each target; what it finds lands in build/fuzz.
+FUZZ_SECONDS ?= 60
+FUZZ_PACKAGES := clang libclang-rt-14-dev
+fuzz:
+	$(Q)$(MAKE) --no-print-directory deps TEST_PACKAGES='$(FUZZ_PACKAGES)'
+	$(Q)$(PYTHON) -B tests/fuzz/make_seeds.py build/fuzz/seeds
+	$(Q)set -e; for target in $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)); do \
+	  echo "fuzz_$$target"; mkdir -p build/fuzz/corpus/$$target; \
+	  clang -std=c11 -D_GNU_SOURCE -I. -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    -o build/fuzz/fuzz_$$target tests/fuzz/fuzz_$$target.c protocol/*.c -lcjson -lcrypto -lm; \
+	  build/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$target- build/fuzz/corpus/$$target build/fuzz/seeds/$$target \
+	    $$(ls -d tests/fuzz/seeds/$$target 2>/dev/null) >build/fuzz/$$target.log 2>&1 || \
+	    { tail -40 build/fuzz/$$target.log; exit 1; }; \
+	  grep number_of_executed_units build/fuzz/$$target.log; \
+	done
 
 format:
 	clang-format -i $(SOURCES)

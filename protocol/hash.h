@@ -41,8 +41,8 @@ bool hash_equal(const struct hash *a, const struct hash *b);
  * the length. */
 size_t base64_size(size_t size);
 size_t base64_encode(const void *data, size_t size, char *text);
-/* Strict: no white space, right padding, zero spare bits. *size: in capacity, out length. 0 or KAART_SYNTAX.
- */
+/* Strict: no white space, right padding, zero spare bits. *size: in capacity, out length. 0 or
+ * KAART_SYNTAX. */
 int base64_decode(const char *text, size_t text_size, void *data, size_t *size);
 
 /* Lower-case hexadecimal; `text` must hold 2 * size + 1 bytes. */

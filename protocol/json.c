@@ -4,9 +4,8 @@
  * The check is a recursive descent (its depth is bounded by JSON_DEPTH_MAX) that builds nothing but the names
  * of the members of the objects that are still open:
  *
- *     {"a":1,"b":{"c":2,"d":{"e":        names:  a b | c d | e
- *                                                ^     ^     ^ each open object knows where its own names
- * begin
+ *     {"a":1,"b":{"c":2,"d":{"e":      names:  a b | c d | e
+ *                                              ^     ^     ^ each open object knows where its own begin
  *
  * A short object is searched for a name as it comes; a long one is sorted once at its end. The names of
  * ordinary entries fit an array on the stack, so that nothing is allocated.

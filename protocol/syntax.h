@@ -19,13 +19,12 @@
 #define SECONDS_TEXT_SIZE 20 /* 2026-11-21T19:04:06Z */
 #define MS_PER_DAY 86400000LL
 
-bool syntax_is_name(const char *text, size_t size); /* [a-z][a-z0-9_-]{0,31} */
-bool syntax_is_origin(const char *text,
-                      size_t size); /* lower-case DNS name, at least one label, no trailing dot */
-bool syntax_is_feed(const char *text, size_t size); /* origin "/" name */
-bool syntax_is_uuid(const char *text, size_t size); /* 8-4-4-4-12 lower-case hex; no version is asked for */
-bool syntax_is_area(const char *text, size_t size); /* CBS: GM + 4, WK + 6, BU + 8 digits */
-bool syntax_is_utf8(const char *text, size_t size); /* valid, no surrogates, no overlong forms */
+bool syntax_is_name(const char *text, size_t size);   /* [a-z][a-z0-9_-]{0,31} */
+bool syntax_is_origin(const char *text, size_t size); /* lower-case DNS name, no dot at the end */
+bool syntax_is_feed(const char *text, size_t size);   /* origin "/" name */
+bool syntax_is_uuid(const char *text, size_t size);   /* 8-4-4-4-12 lower-case hex; no version is asked for */
+bool syntax_is_area(const char *text, size_t size);   /* CBS: GM + 4, WK + 6, BU + 8 digits */
+bool syntax_is_utf8(const char *text, size_t size);   /* valid, no surrogates, no overlong forms */
 
 /* 0 or KAART_SYNTAX; the whole text must be the day, and the day a real one. */
 int syntax_day_parse(const char *text, size_t size, int32_t *day);
