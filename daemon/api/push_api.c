@@ -109,7 +109,9 @@ static struct offer *offer_get(struct push_desk *desk, const char *feed, const c
 
 static void offer_touch(struct push_desk *desk, struct offer *offer)
 {
-    offer->used_ms = uv_now(desk->node->loop) + 1; /* never 0 */
+    uint64_t now = uv_now(desk->node->loop);
+
+    offer->used_ms = now ? now : 1;
 }
 
 static bool feed_is_busy(const struct push_desk *desk, const char *feed)
