@@ -18,6 +18,7 @@ struct listener {
     char *host;
     uint16_t port;
     char *tls_certificate, *tls_key;
+    char **behind_proxy; /* NULL-terminated */
     struct http_server *server;
 };
 
@@ -42,8 +43,34 @@ static int copy_text(char **to, const char *from)
     return *to != NULL ? KAART_OK : KAART_NOMEM;
 }
 
+static int copy_list(char ***to, char *const *from)
+{
+    size_t count = 0;
+    while (from[count] != NULL)
+        count++;
+    *to = calloc(count + 1, sizeof(**to));
+    if (*to == NULL)
+        return KAART_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        if (copy_text(&(*to)[i], from[i]) != KAART_OK)
+            return KAART_NOMEM;
+    return KAART_OK;
+}
+
+static bool same_list(char *const *a, char *const *b)
+{
+    while (*a != NULL && *b != NULL && strcmp(*a, *b) == 0) {
+        a++;
+        b++;
+    }
+    return *a == NULL && *b == NULL;
+}
+
 static void listener_free(struct listener *listener)
 {
+    for (size_t i = 0; listener->behind_proxy != NULL && listener->behind_proxy[i] != NULL; i++)
+        free(listener->behind_proxy[i]);
+    free(listener->behind_proxy);
     free(listener->title);
     free(listener->host);
     free(listener->tls_certificate);
@@ -56,7 +83,8 @@ static bool same_listener(const struct listener *listener, const struct config_l
     return listener->title != NULL && strcmp(listener->title, wanted->title) == 0 &&
            strcmp(listener->host, wanted->host) == 0 && listener->port == wanted->port &&
            same_text(listener->tls_certificate, wanted->tls_certificate) &&
-           same_text(listener->tls_key, wanted->tls_key);
+           same_text(listener->tls_key, wanted->tls_key) &&
+           same_list(listener->behind_proxy, wanted->behind_proxy);
 }
 
 static int start_one(struct listeners *listeners, const struct config_listen *wanted, struct fault *fault)
@@ -70,13 +98,15 @@ static int start_one(struct listeners *listeners, const struct config_listen *wa
         if (copy_text(&listener->title, wanted->title) != KAART_OK ||
             copy_text(&listener->host, wanted->host) != KAART_OK ||
             copy_text(&listener->tls_certificate, wanted->tls_certificate) != KAART_OK ||
-            copy_text(&listener->tls_key, wanted->tls_key) != KAART_OK)
+            copy_text(&listener->tls_key, wanted->tls_key) != KAART_OK ||
+            copy_list(&listener->behind_proxy, wanted->behind_proxy) != KAART_OK)
             goto failed;
         listener->port = wanted->port;
         options.host = listener->host;
         options.port = listener->port;
         options.tls_certificate = listener->tls_certificate;
         options.tls_key = listener->tls_key;
+        options.behind_proxy = (const char *const *)listener->behind_proxy;
     } else {
         options.unix_path = listeners->node->config->node.socket;
         options.local = true;

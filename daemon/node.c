@@ -10,6 +10,8 @@
  */
 #include "daemon/node.h"
 
+#include "daemon/api/api.h"
+
 #include "daemon/follower.h"
 #include "daemon/listeners.h"
 #include "daemon/log.h"
@@ -124,6 +126,7 @@ static void finish_stop(struct running_node *running)
     worker_stop(node->reader);
     worker_stop(node->mapper);
     worker_stop(node->writer);
+    push_api_close(node);
     map_close(running->readers.map);
     feeds_close(running->readers.feeds);
     map_close(running->map);

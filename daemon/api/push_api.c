@@ -295,7 +295,8 @@ static void done_freeze(void *context)
         log_error("sync", "%s could not be frozen: %s", job->feed, job->fault.text);
     else
         log_error("sync", "%s is frozen at the state held: %s", job->feed, job->reason);
-    sync_head_moved(job->node->sync, job->feed);
+    if (job->node->sync) /* else the node is stopping */
+        sync_head_moved(job->node->sync, job->feed);
     free(job->proof);
     free(job);
 }
@@ -615,6 +616,8 @@ static void on_transfer_done(void *context, struct http_exchange *exchange, cons
     log_result(offer, result);
     settle(offer->desk, offer, result);
     answer_result(offer->desk, offer, exchange, result);
+    if (!node->sync) /* the node is stopping: after the next start everybody reads the heads anyway */
+        return;
     if (result->outcome == PUSH_OUTCOME_TAKEN)
         node_feed_changed(node, offer->feed);
     if (result->outcome == PUSH_OUTCOME_TAKEN || result->code == KAART_FORK) /* a fork has frozen it */

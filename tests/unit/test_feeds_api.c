@@ -186,6 +186,7 @@ static void start(void)
     loop_open();
     node.loop = &test_loop;
     node.config = &config;
+    node.sync = (struct sync *)&told; /* only handed on */
     assert_int_equal(worker_start(&test_loop, "writer", 64, store->feeds, &node.writer), 0);
     assert_int_equal(worker_start(&test_loop, "reader", 64, &readers, &node.reader), 0);
     assert_ok(http_server_start(&test_loop, &options, NULL, api_handle, &node, &server, &fault));
