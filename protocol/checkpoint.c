@@ -148,6 +148,7 @@ static bool goes_back(const struct checkpoint *shorter, const struct checkpoint 
     return longer->time_s < shorter->time_s || longer->floor < shorter->floor;
 }
 
+/* Newer is greater (epoch, size, time) [CP-7], as long as nothing goes back [CP-6]. */
 enum checkpoint_relation checkpoint_compare(const struct checkpoint *held, const struct checkpoint *offered)
 {
     if (offered->epoch != held->epoch)

@@ -4,7 +4,7 @@
  *     {"seq":41,"op":"assert","kind":"service","id":"0b6e...","source":"contracted-care","role":"contract",
  *      "at":"2026-11-21T19:04:05.123Z","verified":"2026-11-01","areas":["GM0356"],"body":{...}}
  *
- * The exact bytes are what is hashed, stored, served and relayed. Nothing re-serialises an entry: entry_parse
+ * The exact bytes are what is hashed, stored, served and relayed [ENTRY-1]. Nothing re-serialises an entry: entry_parse
  * reads the envelope in place, entry_format is used once, by the origin.
  */
 #ifndef KAARTD_PROTOCOL_ENTRY_H

@@ -186,7 +186,7 @@ static void read_hash(struct reader *reader, const char *label, struct span valu
         reader->wrong = label;
 }
 
-/* Lines "label H base64", H increasing. One spelling only: a zero sibling is left out. */
+/* Lines "label H base64", H increasing. One spelling only: a zero sibling is left out [PROOF-2]. */
 static void take_siblings(struct reader *reader, const char *label, struct hash siblings[TREE_HEIGHT])
 {
     uint64_t least = 0;
@@ -236,7 +236,7 @@ static int begin(struct reader *reader, const char *text, size_t size, const cha
     reader->end = text + size;
     reader->wrong = NULL;
     if (size > PROOF_SIZE_MAX)
-        return fault_set(fault, KAART_LIMIT, "proof: more than %d bytes", PROOF_SIZE_MAX);
+        return fault_set(fault, KAART_LIMIT, "proof: more than %d bytes [PROOF-6]", PROOF_SIZE_MAX);
     if (take_line(reader, format).size != 0 || reader->wrong)
         return fault_set(fault, KAART_SYNTAX, "proof: does not begin with %s", format);
     return KAART_OK;
@@ -244,7 +244,8 @@ static int begin(struct reader *reader, const char *text, size_t size, const cha
 
 static int malformed(const struct reader *reader, struct fault *fault)
 {
-    return fault_set(fault, KAART_SYNTAX, "proof: the line \"%s\" is missing or malformed", reader->wrong);
+    return fault_set(fault, KAART_SYNTAX, "proof: the line \"%s\" is missing or malformed [PROOF-2]",
+                     reader->wrong);
 }
 
 /* ---- verifying ---- */
@@ -294,7 +295,7 @@ static int read_claim(struct reader *reader, struct claim_proof *out, struct fau
         return KAART_SYNTAX;
     }
     if (out->entry.seq != out->position)
-        return fault_set(fault, KAART_SYNTAX, "proof: entry %llu at position %llu [TREE-5]",
+        return fault_set(fault, KAART_SYNTAX, "proof: entry %llu at position %llu [PROOF-1]",
                          (unsigned long long)out->entry.seq, (unsigned long long)out->position);
     return KAART_OK;
 }
@@ -350,7 +351,7 @@ static int check_heads(const struct fork_proof *proof, struct fault *fault)
                      "proof: both notes are genuine, but can be of one history [DEATH-2]");
 }
 
-/* [DEATH-2] (d) */
+/* [DEATH-2] (d), as [PROOF-5] has it */
 static int check_position(const struct fork_proof *proof, struct fault *fault)
 {
     const struct fork_side *shorter = &proof->shorter, *longer = &proof->longer;
@@ -393,8 +394,8 @@ int fork_proof_verify(const char *text, size_t size, const struct verifier_key *
     if (code != KAART_OK)
         return code;
     if (out->shorter.checkpoint.epoch != out->longer.checkpoint.epoch)
-        return fault_set(fault, KAART_INVALID, "proof: the notes are of different epochs [DEATH-2]");
+        return fault_set(fault, KAART_INVALID, "proof: the notes are of different epochs [PROOF-4]");
     if (out->shorter.checkpoint.size > out->longer.checkpoint.size)
-        return fault_set(fault, KAART_SYNTAX, "proof: the shorter one is longer");
+        return fault_set(fault, KAART_SYNTAX, "proof: the shorter one is longer [PROOF-4]");
     return out->with_position ? check_position(out, fault) : check_heads(out, fault);
 }

@@ -1,6 +1,6 @@
 /*
  * proof.h - what can be shown to somebody who has nothing but a feed's verifier key, as text that fits a
- * mail.
+ * mail. spec/feed.md, section 15.
  *
  * Proof of one claim, or that a position is dead [TREE-5]. Siblings from the leaf up; those of zero bytes are
  * left out.
@@ -39,7 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A proof holds an entry or two notes, and at most 2 x 40 siblings of some 70 bytes. */
+/* A proof holds an entry or two notes, and at most 2 x 40 siblings of some 70 bytes [PROOF-6]. */
 #define PROOF_SIZE_MAX (ENTRY_SIZE_MAX + 2 * NOTE_SIZE_MAX + 8192)
 
 /* A proof of one claim. The spans point into the text that was verified. */

@@ -169,7 +169,7 @@ static int live_add(struct live *live, struct hasher *hasher, const struct entry
         return KAART_NOMEM;
     slot = find_slot(live, &item->key);
     if (*slot) {
-        line_drop(live->items[*slot - 1].line);
+        line_drop(live->items[*slot - 1].line); /* [ENTRY-11] */
         live->items[*slot - 1].line = NULL;
     }
     *slot = ++live->count;
@@ -329,6 +329,7 @@ static int offered_entry(void *context, const struct entry *entry, const char *l
 {
     struct offer *offer = context;
 
+    /* over all pages together [STREAM-6]; no effect before the root matched [SYNC-8] */
     offer->entries++;
     offer->last_seq = entry->seq;
     if (live_add(&offer->live, offer->replica->hasher, entry, line, size) != KAART_OK)

@@ -56,7 +56,7 @@ static int read_entry(struct stream_reader *reader, const char *line, size_t siz
     int code = entry_parse(line, size, &entry, &reader->fault);
 
     if (code != KAART_OK)
-        return code;
+        return code; /* [ENTRY-8] */
     if (entry.seq < reader->next_seq)
         return fault_set(&reader->fault, KAART_ORDER,
                          "stream: entry %llu where %llu or more must come [STREAM-3]",
@@ -180,7 +180,7 @@ static int read_line(struct stream_reader *reader, const char *line, size_t size
                                               : read_entry(reader, line, size);
 }
 
-/* Bytes of a line whose end has not come yet. */
+/* Bytes of a line whose LF [STREAM-1] has not come yet. */
 static int gather(struct stream_reader *reader, const char *bytes, size_t size)
 {
     if (size == 0)

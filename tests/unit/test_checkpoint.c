@@ -107,7 +107,8 @@ static void test_open(void **state)
     free(note);
 }
 
-/* The table of spec/feed.md, section 10, over all combinations of small differences. */
+/* The table of spec/feed.md, section 10, over all combinations of small differences: [CP-6] [CP-7] [SYNC-1] [SYNC-2]
+ * [DEATH-2]. */
 static void test_relations(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* test_note.c - keys and signed notes. spec/vectors/notes.json covers the grammar; here are the keys' texts,
  * signing, and every way of touching a note. */
+#include "protocol/hash.h"
 #include "protocol/note.h"
 #include "tests/unit/unit.h"
 
@@ -21,16 +22,25 @@ static int setup(void **state)
     return 0;
 }
 
-/* RFC 8032 section 7.1, test 1 */
+/* RFC 8032 section 7.1, test 1; the key hash from its definition [NOTE-8] */
 static void test_public_half(void **state)
 {
     static const uint8_t seed[ED25519_SIZE] = {
         0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
         0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60};
+    uint8_t text[sizeof FEED + 1 + ED25519_SIZE] = FEED "\n\x01";
+    struct hasher *hasher = hasher_new();
     struct signing_key key;
+    struct hash hash;
 
     (void)state;
+    assert_non_null(hasher);
     assert_ok(signing_key_from_seed(FEED, seed, &key, &fault));
+    memcpy(text + sizeof FEED + 1, key.verifier.public_key, ED25519_SIZE);
+    assert_int_equal(hasher_digest(hasher, text, sizeof text, &hash), KAART_OK);
+    hasher_free(hasher);
+    assert_true(key.verifier.key_hash == ((uint32_t)hash.bytes[0] << 24 | (uint32_t)hash.bytes[1] << 16 |
+                                          (uint32_t)hash.bytes[2] << 8 | hash.bytes[3]));
     assert_memory_equal(key.verifier.public_key,
                         "\xd7\x5a\x98\x01\x82\xb1\x0a\xb7\xd5\x4b\xfe\xd3\xc9\x64\x07\x3a", 16);
     assert_fault(signing_key_from_seed("Houten/public", seed, &key, &fault), KAART_KEY, "no feed name");
@@ -118,6 +128,7 @@ static void test_longest_name(void **state)
     free(note);
 }
 
+/* Two signatures, for a rotation [CP-11]: either key opens it. */
 static void test_sign_and_open(void **state)
 {
     static const char text[] = "one line\n\nafter an empty one, \xe2\x82\xac\n";

@@ -145,6 +145,7 @@ static void refuses_claim(const char *text, const char *from, const char *to, in
     free(made);
 }
 
+/* [PROOF-1] to [PROOF-3], [PROOF-6] */
 static void test_bad_claims(void **state)
 {
     struct replica *origin = new_origin(6, 99);
@@ -208,7 +209,7 @@ static void assert_fork(char *text, size_t size, int code, const char *words)
     free(text);
 }
 
-/* [DEATH-2] (a) and (b): the notes alone. */
+/* [DEATH-2] (a) and (b): the notes alone [PROOF-4]. */
 static void test_forked_heads(void **state)
 {
     struct replica *a = new_origin(6, 99), *b = new_origin(6, 2), *c = new_origin(5, 99);
@@ -235,7 +236,7 @@ static void test_forked_heads(void **state)
     replica_free(c);
 }
 
-/* [DEATH-2] (d): a position that changed, or rose again; and what is no fork. */
+/* [DEATH-2] (d): a position that changed; and what is no fork [PROOF-5]. */
 static void test_forked_positions(void **state)
 {
     static const uint64_t same = 1, changed = 2, beyond = 6, dead = 4;

@@ -121,7 +121,7 @@ static void test_random_histories(void **state)
     assert_true(outcomes[REPLICA_APPLIED] > 0 && outcomes[REPLICA_BEHIND] > 0);
 }
 
-/* A relay that changes, drops, doubles or swaps a line is refused, and nothing is changed by it. */
+/* A relay that changes, drops, doubles or swaps a line is refused, and nothing is changed by it [SYNC-7]. */
 static void test_lying_relays(void **state)
 {
     struct random random = random_start("lying relays");
@@ -203,6 +203,17 @@ static void test_restored_origin(void **state)
     replica_free(other);
 }
 
+/* The position that test_origin_rules has used. */
+static int append_again(struct replica *origin)
+{
+    static const char line[] =
+        "{\"seq\":4,\"op\":\"erase\",\"kind\":\"a\",\"id\":\"00000000-0000-0000-0000-000000000001\","
+        "\"source\":\"a\",\"role\":\"a\",\"at\":\"2026-11-21T19:04:05.123Z\"}";
+
+    return replica_append(origin, line, sizeof line - 1, &fault);
+}
+
+/* [ENTRY-9] [CP-9] [CP-10] [GUARD-7] */
 static void test_origin_rules(void **state)
 {
     struct replica *origin = new_replica();
@@ -216,6 +227,7 @@ static void test_origin_rules(void **state)
     append(origin, 4, "assert", 1, 1);
     assert_int_equal(replica_live(origin), 0); /* not before it is signed */
     assert_fault(replica_append(origin, "{}", 2, &fault), KAART_SYNTAX, "missing");
+    assert_fault(append_again(origin), KAART_ORDER, "ENTRY-9");
     assert_ok(replica_sign(origin, &key, 1, EPOCH, 0, TIME, &fault));
     assert_int_equal(replica_live(origin), 1);
     assert_int_equal(replica_head(origin)->size, 5);

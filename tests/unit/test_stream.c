@@ -90,7 +90,7 @@ static void test_good(void **state)
     stream_reader_free(NULL);
 }
 
-/* The outcome does not depend on where the network cuts. */
+/* The outcome does not depend on where the network cuts; an envelope fault refuses the whole [ENTRY-8]. */
 static void test_every_cut(void **state)
 {
     static const char good[] = ENTRY(3) ENTRY(9) "{\"checkpoint\":\"a\\nb\"}\n";

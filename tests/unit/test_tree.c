@@ -237,6 +237,7 @@ static void assert_same_nodes(const struct store *a, const struct store *b)
 
 /* ---- tests ---- */
 
+/* [TREE-3] */
 static void test_empty(void **state)
 {
     struct store store = {.count = 0};

@@ -338,12 +338,47 @@ static void test_forks(void **state)
     cJSON_Delete(vectors);
 }
 
+/* A copy in several responses: the entries of all, then the checkpoint of the last [STREAM-6]. */
+static void test_pages(void **state)
+{
+    cJSON *vectors = load("forks.json");
+    const cJSON *vector, *page;
+
+    (void)state;
+    cJSON_ArrayForEach(vector, json_get(vectors, "pages"))
+    {
+        struct replica *replica = new_subscriber(vectors);
+        struct fault fault;
+        char *stream = calloc(1, 1 << 20), *next;
+        size_t used = 0;
+
+        assert_non_null(stream);
+        cJSON_ArrayForEach(page, json_get(vector, "pages_base64"))
+        {
+            size_t size = (1 << 20) - used;
+
+            assert_int_equal(
+                base64_decode(page->valuestring, strlen(page->valuestring), stream + used, &size), KAART_OK);
+            used += size;
+            next = page->next ? strstr(stream, "{\"next\"") : NULL;
+            if (next) /* a page ends with it; there is only one in what was read so far */
+                used = (size_t)(next - stream);
+        }
+        if (replica_offer(replica, stream, used, true, NULL, &fault) != REPLICA_APPLIED)
+            fail_msg("%s: %s", json_get_string(vector, "what"), fault.text);
+        assert_int_equal(replica_live(replica), number_of(vector, "live"));
+        replica_free(replica);
+        free(stream);
+    }
+    cJSON_Delete(vectors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),  cmocka_unit_test(test_trees), cmocka_unit_test(test_proofs),
         cmocka_unit_test(test_steps), cmocka_unit_test(test_bad),   cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_forks), cmocka_unit_test(test_pages),
     };
 
     return cmocka_run_group_tests_name("vectors", tests, setup, teardown);
