@@ -5,7 +5,8 @@
  *     {"runs":12,                    number of the last run
  *      "completeRuns":[ms,...],      when the last complete runs began: missing records are counted by them
  *      "etag","lastModified","fingerprint"   only after a run that left nothing undone
- *      "listed":412,"missing":[{"kind","id","since"}],"missingCount":3,
+ *      "listed":412,"records":1630,  rows and records of the last listing
+ *      "missing":[{"kind","id","since"}],"missingCount":3,
  *      "waiting":{"run":11,"reason":"...","held":84} or null,
  *      "failures":0,"lastSuccess":ms,
  *      "history":[report, ...]}      newest first, without records
@@ -151,7 +152,7 @@ static void add_counts(cJSON *report, const struct run_counts *counts)
         size_t count;
     } members[] = {
         {"pages", counts->pages},           {"rows", counts->rows},
-        {"records", counts->records},       {"added", counts->added},
+        {"listed", counts->records},        {"added", counts->added},
         {"changed", counts->changed},       {"returned", counts->returned},
         {"unchanged", counts->unchanged},   {"repeated", counts->repeated},
         {"missing", counts->missing},       {"newlyMissing", counts->newly_missing},
@@ -304,10 +305,13 @@ void run_keep_report(struct source_run *run, const cJSON *report)
 
 void run_update_state(struct source_run *run)
 {
+    const cJSON *records = json_get(run->state, "records");
     bool complete = run->end == END_OK || run->end == END_NOT_MODIFIED;
     bool answered = complete || run->end == END_TRIPPED || run->end == END_ACCEPTED;
     const cJSON *failures = json_get(run->state, "failures");
     double failed = cJSON_IsNumber(failures) ? failures->valuedouble + 1 : 1;
+    if (run->end == END_NOT_MODIFIED && cJSON_IsNumber(records))
+        run->counts.unchanged = (size_t)records->valuedouble;
     keep_waiting(run);
     if (run->end == END_ACCEPTED)
         return;
@@ -315,8 +319,10 @@ void run_update_state(struct source_run *run)
     set(run->state, "runs", cJSON_CreateNumber((double)run->number));
     set(run->state, "lastRun", cJSON_CreateNumber((double)run->started_ms));
     set(run->state, "failures", cJSON_CreateNumber(answered ? 0 : failed));
-    if (run->end == END_OK)
+    if (run->end == END_OK) {
         set(run->state, "listed", cJSON_CreateNumber((double)run->counts.rows));
+        set(run->state, "records", cJSON_CreateNumber((double)run->counts.records));
+    }
     if (!complete)
         return;
     add_complete_run(run->state, run->started_ms);

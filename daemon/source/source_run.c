@@ -258,6 +258,7 @@ static void write_claims(void *state, void *job)
 {
     struct feeds *feeds = state;
     struct source_run *run = job;
+    struct fault fault = {""}; /* run->fault may hold why the listing ends */
     struct own_claim *claims = calloc(BATCH_ENTRIES_MAX, sizeof(*claims));
     struct own_result *results = calloc(BATCH_ENTRIES_MAX, sizeof(*results));
     run->code =
@@ -268,7 +269,7 @@ static void write_claims(void *state, void *job)
         for (size_t i = 0; i < count; i++)
             claims[i] = run->claims[first + i].claim;
         run->code = feeds_append(feeds, run->settings->feed, run->settings->keys, run->settings->key_count,
-                                 node_now_ms(), claims, count, false, results, &run->fault);
+                                 node_now_ms(), claims, count, false, results, &fault);
         for (size_t i = 0; i < count && run->code == KAART_OK; i++) {
             struct run_claim *claim = &run->claims[first + i];
             claim->outcome = results[i].outcome;
@@ -276,6 +277,8 @@ static void write_claims(void *state, void *job)
                 run_problem(run, false, claim->row, claim->claim.kind, results[i].fault.text);
         }
     }
+    if (fault.text[0] != '\0' && run->code != KAART_OK)
+        run->fault = fault;
     free(claims);
     free(results);
 }

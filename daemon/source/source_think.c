@@ -546,6 +546,14 @@ static int read_held(struct source_run *run, bool unlisted_only)
     return KAART_OK;
 }
 
+static size_t missing_before(const struct source_run *run)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < run->verdict.gone_count; i++)
+        count += run->verdict.gone[i].missing_since != DAY_NONE;
+    return count;
+}
+
 static int settle_listing(struct source_thinker *thinker, struct source_run *run)
 {
     int64_t moments[COMPLETE_RUNS_MAX];
@@ -573,6 +581,7 @@ static int settle_listing(struct source_thinker *thinker, struct source_run *run
     run->counts.missing = run->verdict.missing;
     if (run->verdict.tripped) {
         run->end = END_TRIPPED;
+        run->counts.missing = missing_before(run);
         fault_set(&run->fault, KAART_INVALID, "%s", run->verdict.reason);
         return hold(thinker, run);
     }
@@ -629,14 +638,17 @@ static int take_gone(struct source_thinker *thinker, struct source_run *run, con
                      const struct diff_gone *gone)
 {
     struct entry entry;
+    struct fault fault = {""};
     char *line = NULL;
     if (gone->step == GONE_KEEP)
         return KAART_OK;
-    int code = read_former(thinker, head, gone->seq, &line, &entry, &run->fault);
+    int code = read_former(thinker, head, gone->seq, &line, &entry, &fault);
     if (code == KAART_OK)
         code = gone->step == GONE_MARK ? mark_missing(run, gone, &entry)
                                        : add_claim(run, CLAIM_RETRACT, gone->kind, gone->id, NULL, NULL, 0);
     free(line);
+    if (code != KAART_OK && code != KAART_UNKNOWN && fault.text[0] != '\0')
+        run->fault = fault;
     return code == KAART_UNKNOWN ? KAART_OK
                                  : code; /* said anew, or withdrawn, since: it does not hold any more */
 }

@@ -4,7 +4,7 @@
     with ContractedCareServer("token").start() as care:
         care.url            # what a source's `url` is
         care.remove_one()   # a provider disappears from the list; its name
-        care.mode("html")   # from now on: normal, empty, html, broken, truncated, half, foreign, error, busy, denied, slow
+        care.mode("html")   # from now on: normal, empty, html, broken, truncated, half, foreign, moved, error, busy, denied
         care.restore()      # as the file says, and normal
 
 As a program it serves until Ctrl-C: contracted_care_server.py [--port N] [--token-file FILE] [--data FILE]. The same changes can then be made
@@ -18,7 +18,6 @@ import http.server
 import json
 import os
 import threading
-import time
 import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,7 +32,7 @@ class ContractedCareServer:
         self.lock = threading.Lock()
         self.requests, self.requests_with_token, self.pages_served, self.not_modified = 0, 0, 0, 0
         self.log = []                    # (path with query, status) of every request to the list
-        self._mode, self._times = "normal", None
+        self._mode, self._times, self.closed = "normal", None, False
         self._load()
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self.http.daemon_threads = True
@@ -48,6 +47,7 @@ class ContractedCareServer:
         return self
 
     def close(self):
+        self.closed = True  # connections that are still open get no answer either
         if self.thread:
             self.http.shutdown()
             self.thread.join()
@@ -202,14 +202,15 @@ class ContractedCareServer:
                     self.close_connection = True
 
             def do_GET(self):
+                if server.closed:
+                    self.close_connection = True
+                    return
                 if urllib.parse.urlsplit(self.path).path != LIST:
                     self.reply(404, {"Content-Type": "application/problem+json"}, b'{"title":"Niet gevonden","status":404}')
                     return
                 status, headers, body = server.answer(self.path, self.headers)
                 with server.lock:
                     server.log.append((self.path, status))
-                if headers.get("X-Mode") == "slow":
-                    time.sleep(0.5)
                 self.reply(status, headers, body)
 
             def do_POST(self):
