@@ -80,7 +80,8 @@ static const char schema[] =
     "CREATE INDEX record_next_day ON record(next_day) WHERE next_day IS NOT NULL;"
     "CREATE VIRTUAL TABLE search USING fts5(name, alternate, place, summary, content='record', "
     "content_rowid='id',"
-    "  tokenize='unicode61 remove_diacritics 2', prefix='2 3');";
+    "  tokenize='unicode61 remove_diacritics 2', prefix='2 3');"
+    "INSERT INTO search(search, rank) VALUES('rank', 'bm25(10.0, 5.0, 2.0, 1.0)');";
 
 static const char *const queries[QUERY_COUNT] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
@@ -136,7 +137,7 @@ static const char *const queries[QUERY_COUNT] = {
     [Q_RECORD_DELETE] = "DELETE FROM record WHERE id = ?1",
     [Q_RECORD_MARK] = "UPDATE record SET next_day = 0 WHERE id = ?1",
     [Q_RECORD_ANY] = "SELECT 1 FROM record LIMIT 1",
-    [Q_RECORD_DUE] = "SELECT id FROM record WHERE next_day <= ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+    [Q_RECORD_DUE] = "SELECT id FROM record WHERE next_day <= ?1 AND +id > ?2 ORDER BY +id LIMIT ?3",
     [Q_RECORD_AFTER] = "SELECT id FROM record WHERE id > ?1 ORDER BY id LIMIT ?2",
     [Q_RECORD_GET] =
         "SELECT kind, uuid, json, provenance, shown, id FROM record WHERE kind = ?1 AND uuid = ?2",
@@ -152,14 +153,14 @@ static const char *const queries[QUERY_COUNT] = {
     [Q_SEARCH_DELETE] = "INSERT INTO search(search, rowid, name, alternate, place, summary) VALUES('delete', "
                         "?1, ?2, ?3, ?4, ?5)",
     [Q_SEARCH_OPTIMIZE] = "INSERT INTO search(search) VALUES('optimize')",
-    [Q_SEARCH] =
+    /* First the best places by FTS5's own sorter, then names and snippets for those alone. */
+    [Q_SEARCH] = "SELECT rowid, rank FROM search WHERE search MATCH ?1 ORDER BY rank LIMIT ?2 OFFSET ?3",
+    [Q_SEARCH_KIND] = "SELECT s.rowid, s.rank FROM search s JOIN record r ON r.id = s.rowid WHERE s.search "
+                      "MATCH ?1 AND r.kind = ?4"
+                      " ORDER BY s.rank LIMIT ?2 OFFSET ?3",
+    [Q_SEARCH_ONE] =
         "SELECT r.kind, r.uuid, r.name, r.place, snippet(search, -1, '[', ']', '…', 16), r.json FROM search"
-        " JOIN record r ON r.id = search.rowid WHERE search MATCH ?1"
-        " ORDER BY bm25(search, 10.0, 5.0, 2.0, 1.0), r.kind, r.uuid LIMIT ?2 OFFSET ?3",
-    [Q_SEARCH_KIND] =
-        "SELECT r.kind, r.uuid, r.name, r.place, snippet(search, -1, '[', ']', '…', 16), r.json FROM search"
-        " JOIN record r ON r.id = search.rowid WHERE search MATCH ?1 AND r.kind = ?4"
-        " ORDER BY bm25(search, 10.0, 5.0, 2.0, 1.0), r.uuid LIMIT ?2 OFFSET ?3",
+        " JOIN record r ON r.id = search.rowid WHERE search MATCH ?1 AND search.rowid = ?2",
 };
 
 /* ---- statements ---- */

@@ -67,6 +67,7 @@ enum map_query {
     Q_SEARCH_OPTIMIZE,
     Q_SEARCH,
     Q_SEARCH_KIND,
+    Q_SEARCH_ONE,
     QUERY_COUNT
 };
 

@@ -49,12 +49,11 @@ static void build_query(const char *typed, char *out, size_t room)
     }
 }
 
-static int add_result(struct map *map, cJSON *list, sqlite3_stmt *row, struct fault *fault)
+static int add_result(cJSON *list, sqlite3_stmt *row, struct fault *fault)
 {
     char id[UUID_TEXT_SIZE + 1];
     cJSON *object = cJSON_CreateObject(), *record = cJSON_Parse((const char *)sqlite3_column_text(row, 5));
     const char *status = record ? json_get_string(record, "status") : NULL;
-    (void)map;
     map_uuid_text(sqlite3_column_blob(row, 1), id);
     bool good = object && cJSON_AddItemToArray(list, object);
     if (!good)
@@ -69,9 +68,27 @@ static int add_result(struct map *map, cJSON *list, sqlite3_stmt *row, struct fa
     return good ? KAART_OK : fault_set(fault, KAART_NOMEM, "out of memory");
 }
 
+static int describe(struct map *map, const char *query, int64_t record, cJSON *list, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    int code = map_statement(map, Q_SEARCH_ONE, &statement, fault);
+    if (code)
+        return code;
+    map_bind_text(statement, 1, query);
+    sqlite3_bind_int64(statement, 2, record);
+    code = map_step(map, statement, fault);
+    if (code > 0) {
+        code = add_result(list, statement, fault);
+        sqlite3_reset(statement);
+    }
+    return code;
+}
+
 static int search(struct map *map, const char *query, const char *kind, size_t limit, size_t offset,
                   cJSON *list, struct fault *fault)
 {
+    int64_t records[RESULTS_MAX];
+    size_t count = 0;
     sqlite3_stmt *statement;
     int code = map_statement(map, kind ? Q_SEARCH_KIND : Q_SEARCH, &statement, fault);
     if (code)
@@ -81,13 +98,12 @@ static int search(struct map *map, const char *query, const char *kind, size_t l
     sqlite3_bind_int64(statement, 3, offset < INT32_MAX ? (int64_t)offset : INT32_MAX);
     if (kind)
         map_bind_text(statement, 4, kind);
-    while ((code = map_step(map, statement, fault)) > 0) {
-        code = add_result(map, list, statement, fault);
-        if (code) {
-            sqlite3_reset(statement);
-            break;
-        }
-    }
+    while ((code = map_step(map, statement, fault)) > 0 && count < RESULTS_MAX)
+        records[count++] = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    code = code > 0 ? KAART_OK : code;
+    for (size_t i = 0; i < count && !code; i++)
+        code = describe(map, query, records[i], list, fault);
     return code;
 }
 
