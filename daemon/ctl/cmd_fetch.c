@@ -5,8 +5,8 @@
 #include "daemon/ctl/ctl.h"
 #include "daemon/ctl/fetch.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,18 +69,43 @@ static int check_options(const struct fetch_options *options)
     return CTL_DONE;
 }
 
-/* A directory for this run alone: its files and itself go. */
-static void remove_directory(const char *path)
+/* ---- a directory for this run alone ---- */
+
+static char temporary[256];
+static const char *const temporary_files[] = {"feeds.db", "feeds.db-wal", "feeds.db-shm", "feeds.db-journal",
+                                              "feeds.db.lock"};
+
+/* Only what may be called in a signal handler. */
+static void remove_temporary(void)
 {
-    char name[512];
-    DIR *directory = opendir(path);
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        if (entry->d_name[0] != '.' &&
-            snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) < (int)sizeof(name))
-            unlink(name);
-    if (directory)
-        closedir(directory);
-    rmdir(path);
+    char name[sizeof(temporary) + 32];
+    for (size_t i = 0; i < COUNT(temporary_files); i++) {
+        strcpy(name, temporary);
+        strcat(name, "/");
+        strcat(name, temporary_files[i]);
+        unlink(name);
+    }
+    rmdir(temporary);
+}
+
+static void on_signal(int number)
+{
+    remove_temporary();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static int make_temporary(void)
+{
+    const char *where = getenv("TMPDIR");
+    snprintf(temporary, sizeof(temporary), "%s/kaartctl.XXXXXX",
+             where && *where && strlen(where) < 200 ? where : "/tmp");
+    if (!mkdtemp(temporary))
+        return ctl_say(CTL_FAILED, "%s cannot be made: %s", temporary, strerror(errno));
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGPIPE, on_signal);
+    return CTL_DONE;
 }
 
 static int tidy(struct feeds *feeds, struct fault *fault)
@@ -118,13 +143,13 @@ static int fetch_into(const struct fetch_options *options, const char *directory
 int ctl_fetch(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
     struct fetch_options fetch = {0};
-    const char *state = NULL, *keys[FEED_KEYS_MAX + 1] = {NULL}, *temporary = getenv("TMPDIR");
+    const char *state = NULL, *keys[FEED_KEYS_MAX + 1] = {NULL};
     const struct ctl_option options[] = {{"key", CTL_LIST, keys},
                                          {"state", CTL_VALUE, &state},
                                          {"pin", CTL_VALUE, &fetch.pin},
                                          {"ca", CTL_VALUE, &fetch.ca_file},
                                          {"allow-plain-http", CTL_FLAG, &fetch.allow_plain_http}};
-    char **words, directory[256];
+    char **words;
     size_t count, lines = 0;
     bool behind = false;
     struct fault fault = {""};
@@ -134,15 +159,14 @@ int ctl_fetch(struct ctl *ctl, const struct ctl_command *command, int argc, char
     fetch.url = words[0];
     if ((code = take_keys(&fetch, keys)) != CTL_DONE || (code = check_options(&fetch)) != CTL_DONE)
         return code;
+    umask(027);
     if (state && mkdir(state, 0750) < 0 && errno != EEXIST)
         return ctl_say(CTL_FAILED, "%s cannot be made: %s", state, strerror(errno));
-    snprintf(directory, sizeof(directory), "%s/kaartctl.XXXXXX",
-             temporary && *temporary ? temporary : "/tmp");
-    if (!state && !mkdtemp(directory))
-        return ctl_say(CTL_FAILED, "%s cannot be made: %s", directory, strerror(errno));
-    int result = fetch_into(&fetch, state ? state : directory, state != NULL, &lines, &behind, &fault);
+    if (!state && (code = make_temporary()) != CTL_DONE)
+        return code;
+    int result = fetch_into(&fetch, state ? state : temporary, state != NULL, &lines, &behind, &fault);
     if (!state)
-        remove_directory(directory);
+        remove_temporary();
     if (result < 0)
         return ctl_say(exit_code(result), "%s%s%s",
                        exit_code(result) == CTL_UNPROVEN ? kaart_strerror(result) : "",
