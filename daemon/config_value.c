@@ -3,6 +3,8 @@
  */
 #include "daemon/config_private.h"
 #include "protocol/hash.h"
+#include "protocol/policy.h"
+#include "protocol/record.h"
 #include "protocol/syntax.h"
 
 #include <arpa/inet.h>
@@ -191,13 +193,6 @@ static int one_of(const char *value, const char *const *words, const char *what,
 
 static const char *const roles[] = {"contract", "provider", "editor", "coordinator",
                                     "resident", "import",   NULL};
-static const char *const kinds[] = {"organization", "service",  "location",      "service_at_location",
-                                    "program",      "taxonomy", "taxonomy_term", "contract",
-                                    "activity",     "relation", "request",       "professional",
-                                    "confirmation", NULL};
-static const char *const groups[] = {"identity",    "place",          "contact", "hours", "access",
-                                     "description", "classification", "status",  NULL};
-
 int config_check_role(const char *value, struct fault *fault)
 {
     return one_of(value, roles, "role", fault);
@@ -205,12 +200,15 @@ int config_check_role(const char *value, struct fault *fault)
 
 int config_check_kind(const char *value, struct fault *fault)
 {
-    return one_of(value, kinds, "kind of record", fault);
+    return one_of(value, record_kinds(), "kind of record", fault);
 }
 
 int config_check_group(const char *value, struct fault *fault)
 {
-    return one_of(value, groups, "field group", fault);
+    const char *names[GROUP_COUNT + 1] = {NULL};
+    for (int group = 0; group < GROUP_COUNT; group++)
+        names[group] = field_group_name((enum field_group)group);
+    return one_of(value, names, "field group", fault);
 }
 
 int config_check_order(const char *value, struct fault *fault)

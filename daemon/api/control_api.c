@@ -11,6 +11,7 @@
  *   GET  records/{id}?kind=             the resolved record
  *   GET  records/{id}/why?kind=         where each field comes from
  *   GET  claims/{kind}/{id}?source=&feed=   what one source of an own feed says, as it stands there
+ *   GET  proof?feed=&seq=               of one claim; without seq: of two histories     control_proof.c
  *   GET  search?q=&kind=&limit=&offset=
  *   GET  export?kind=                   every resolved record, NDJSON                       control_export.c
  *   POST import?source=&role=&feed=&dryRun=   lines of claims, NDJSON; a result for each    control_import.c
@@ -460,6 +461,12 @@ static void post_import(struct node *node, struct http_exchange *exchange, const
     control_import(node, exchange);
 }
 
+static void get_proof(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_proof(node, exchange);
+}
+
 static void get_export(struct node *node, struct http_exchange *exchange, const char *argument)
 {
     (void)argument;
@@ -485,6 +492,7 @@ static const struct route routes[] = {
     {"GET", "records/", "", get_record},
     {"GET", "claims/", "", get_claim},
     {"GET", "search", NULL, get_search},
+    {"GET", "proof", NULL, get_proof},
     {"GET", "export", NULL, get_export},
     {"POST", "import", NULL, post_import},
 };

@@ -22,6 +22,7 @@ struct control_job {
     void (*run)(struct node_readers *readers, struct control_job *job); /* on the reader's thread */
     char *kind, *id, *source, *feed, *query;                            /* copies; NULL where not given */
     size_t limit, offset;
+    uint64_t seq;
     struct policy *policy; /* own reference, or NULL */
     int32_t day;
     cJSON *result; /* what is answered with 200 */
@@ -42,8 +43,9 @@ void control_respond(struct http_exchange *exchange, cJSON *result);
 /* The error as problem+json: which status, and what the operator can do. */
 void control_problem(struct http_exchange *exchange, int code, const char *detail);
 
-/* Each answers its route. `argument`: what stands for the * of the path (two of them for claims, parted by '/'). */
+/* Each answers its route. */
 void control_import(struct node *node, struct http_exchange *exchange);
 void control_export(struct node *node, struct http_exchange *exchange);
+void control_proof(struct node *node, struct http_exchange *exchange);
 
 #endif

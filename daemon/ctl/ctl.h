@@ -60,6 +60,8 @@ CTL_RUN(ctl_sources);
 CTL_RUN(ctl_source);
 CTL_RUN(ctl_status);
 CTL_RUN(ctl_fetch);
+CTL_RUN(ctl_prove);
+CTL_RUN(ctl_verify);
 
 /* ---- options.c ---- */
 

@@ -85,6 +85,24 @@ static const char source_help[] =
     "  accept NAME RUN    carries out the retractions of a run that lost too many\n"
     "                     rows at once; look first: kaartctl sources\n";
 
+static const char prove_help[] =
+    "  --kind KIND    where several records have this id\n"
+    "  --feed FEED    whose claim (origin/audience), where several speak about it\n"
+    "  --source NAME  of which source\n"
+    "\n"
+    "The text holds the claim, its path in the state tree and the signed head: whoever\n"
+    "has the feed's key can check it, with kaartctl verify or any other program.\n"
+    "\n"
+    "With a FEED (origin/audience): the proof that its origin signed two histories,\n"
+    "which was kept when the feed was frozen.\n";
+
+static const char verify_help[] =
+    "  --key KEY      the feed's verifier key (twice during a change of keys); without\n"
+    "                 it, those of the configuration\n"
+    "\n"
+    "FILE is what `prove` printed, or a proof that an origin signed two histories.\n"
+    "Exit code 5 if it does not hold. Needs no daemon.\n";
+
 static const char fetch_help[] =
     "  URL                where the node's /v1 begins, as in\n"
     "                     https://kaart.nieuwegein.example:8443\n"
@@ -129,6 +147,9 @@ const struct ctl_command ctl_commands[] = {
      "Runs a source now, or accepts what the fuse held back.", source_help, ctl_source},
     {"fetch", "URL --key KEY [OPTIONS]", "Downloads a feed, verifies it, and writes its records as NDJSON.",
      fetch_help, ctl_fetch},
+    {"prove", "ID [--kind KIND] [--feed FEED] [--source NAME] | FEED",
+     "Writes a proof of one claim that needs no trust in who shows it.", prove_help, ctl_prove},
+    {"verify", "FILE|- [--key KEY]", "Checks a proof.", verify_help, ctl_verify},
     {0},
 };
 

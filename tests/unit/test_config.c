@@ -344,7 +344,7 @@ static void test_all_at_once(void **state)
         "~/k.conf:15: peer houten.example: roles: \"boss\" is no role: contract, provider, editor, "
         "coordinator, resident, import\n"
         "~/k.conf:16: peer houten.example: kinds: \"services\" is no kind of record: organization, service, "
-        "location, service_at_location, program, taxonomy, taxonomy_term, contract, activity, relation, "
+        "location, service_at_location, program, taxonomy_term, contract, activity, relation, "
         "request, professional, confirmation\n"
         "~/k.conf:17: peer houten.example: url: plain http is refused: use https\n"
         "~/k.conf:20: source s: type: \"xml\" is no type of source: json\n"
