@@ -25,7 +25,7 @@
 /* ---- the parts of the node that are not under test ---- */
 
 static struct {
-    unsigned changed, hints, moved;
+    unsigned changed, hints, moved, own_seen;
     char feed[FEED_NAME_MAX_SIZE + 1];
 } told;
 
@@ -48,6 +48,14 @@ void sync_head_moved(struct sync *sync, const char *feed)
     (void)sync;
     (void)feed;
     told.moved++;
+}
+
+void sync_own_seen(struct sync *sync, const char *feed, const struct checkpoint *head)
+{
+    (void)sync;
+    (void)feed;
+    (void)head;
+    told.own_seen++;
 }
 
 bool control_api_handle(struct node *node, struct http_exchange *exchange)
