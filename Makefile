@@ -75,6 +75,9 @@ $(BUILD)/kaartctl: $(CTL_OBJECTS) $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/ctl.a $(BUILD)/daemon.a $(BUILD)/libkaartd.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+# The test that fails each allocation in turn stands between the library and the C library's.
+$(BUILD)/tests/unit/test_nomem: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 # Fuzz targets as ordinary programs that take seeds; `make fuzz` builds them for libFuzzer.
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libkaartd.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

@@ -54,7 +54,7 @@ struct entry_key {
  */
 int entry_parse(const char *line, size_t size, struct entry *out, struct fault *fault);
 
-/* The key of an entry. 0 or KAART_NOMEM. */
+/* The key of an entry. 0, KAART_NOMEM, or KAART_LIMIT for texts longer than a name, a UUID and a name. */
 int entry_key(struct hasher *hasher, const char *kind, const char *id, const char *source,
               struct entry_key *out);
 

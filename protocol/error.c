@@ -83,15 +83,17 @@ static void clean(char *text)
 
 int fault_set(struct fault *fault, int code, const char *format, ...)
 {
+    char text[sizeof fault->text]; /* what is quoted can be the text that is there */
     va_list arguments;
 
     if (!fault)
         return code;
     va_start(arguments, format);
-    if (vsnprintf(fault->text, sizeof fault->text, format, arguments) < 0)
-        fault->text[0] = '\0';
+    if (vsnprintf(text, sizeof text, format, arguments) < 0)
+        text[0] = '\0';
     va_end(arguments);
-    clean(fault->text);
+    clean(text);
+    memcpy(fault->text, text, strlen(text) + 1);
     return code;
 }
 

@@ -180,6 +180,9 @@ static void test_fault_text(void **state)
     assert_int_equal(fault.text[sizeof fault.text - 2], '?');
     fault_prefix(&fault, "%s", wide);
     assert_int_equal(strlen(fault.text), sizeof fault.text - 1);
+    fault_set(&fault, KAART_IO, "short");
+    fault_set(&fault, KAART_IO, "disk: %s", fault.text); /* quoting itself */
+    assert_string_equal(fault.text, "disk: short");
     assert_int_equal(fault_set(NULL, KAART_IO, "x"), KAART_IO);
     fault_prefix(NULL, "x");
     for (int code = 0; code >= -17; code--)
