@@ -305,11 +305,15 @@ static void append_done(void *job)
 static void read_done(void *job)
 {
     struct import *import = job;
-    if (import->code == 0 && worker_post(import->node->writer, run_append, append_done, import) < 0)
-        import->code = fault_set(&import->fault, KAART_BUSY, "The store is busy; try again in a moment.");
-    else if (import->code == 0)
-        return;
-    control_problem(import->exchange, import->code, import->fault.text);
+    int code = import->code;
+    if (code == 0) {
+        /* once posted, the job is the writer's: nothing of it may be looked at here */
+        code = worker_post(import->node->writer, run_append, append_done, import);
+        if (code == 0)
+            return;
+        fault_set(&import->fault, code, "The store is busy; try again in a moment.");
+    }
+    control_problem(import->exchange, code, import->fault.text);
     import_free(import);
 }
 

@@ -150,7 +150,6 @@ class BadStart(unittest.TestCase):
         self.nodes.wait(lambda: "license" in self.node.tail(5), what="the complaint")
         self.assertIn("stays in force", self.node.tail(5))
         self.assertEqual(self.node.checkpoint(self.node.feed, self.node.verifier).note, before.note)
-        self.node.ctl("status")
         self.node.reload()
         self.nodes.wait(lambda: "reloaded" in self.node.tail(3), what="the reload")
 
