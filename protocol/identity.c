@@ -9,14 +9,13 @@
 
 #include "protocol/hash.h"
 #include "protocol/json.h"
-#include "protocol/record.h"
+#include "protocol/record_profile.h"
 #include "protocol/syntax.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* 46e503b1-24fa-4a6e-9595-ba5f2850e917: drawn once, for ever. [ID-1] */
 static const uint8_t namespace_bytes[16] = {0x46, 0xe5, 0x03, 0xb1, 0x24, 0xfa, 0x4a, 0x6e,
@@ -88,7 +87,7 @@ bool identity_is_person(const char *kind, const cJSON *body)
     if (strcmp(kind, "professional") == 0)
         return true;
     const char *form = json_get_string(body, "legal_status");
-    return strcmp(kind, "organization") == 0 && form && strcasecmp(form, "eenmanszaak") == 0;
+    return strcmp(kind, "organization") == 0 && form && format_same_word(form, "eenmanszaak");
 }
 
 int identity_of_record(const char *kind, const cJSON *body, const char *origin, const char *source,

@@ -6,7 +6,6 @@
 #include "protocol/syntax.h"
 
 #include <string.h>
-#include <strings.h>
 
 static bool digit(char c)
 {
@@ -159,6 +158,18 @@ bool format_weekdays(const char *text)
     }
 }
 
+bool format_same_word(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        char x = *a >= 'A' && *a <= 'Z' ? (char)(*a + 32) : *a,
+             y = *b >= 'A' && *b <= 'Z' ? (char)(*b + 32) : *b;
+        if (x != y)
+            return false;
+        if (x == '\0')
+            return true;
+    }
+}
+
 const char *identifier_scheme(const char *name)
 {
     static const struct {
@@ -181,7 +192,7 @@ const char *identifier_scheme(const char *name)
                  {"bag", "bag"},
                  {"nl-bag", "bag"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcasecmp(names[i].foreign, name) == 0)
+        if (format_same_word(names[i].foreign, name))
             return names[i].ours;
     return NULL;
 }

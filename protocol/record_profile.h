@@ -87,6 +87,8 @@ bool format_rsin(const char *text);
 bool format_postcode(const char *text);
 bool format_product(const char *text);
 bool format_weekdays(const char *text);
+/* Equal but for the case of ASCII letters, whatever the locale. */
+bool format_same_word(const char *a, const char *b);
 
 /* The profile's scheme that a foreign name of it means ("NL-KVK", "KvK", "KvK-nummer"); NULL for others. */
 const char *identifier_scheme(const char *name);
