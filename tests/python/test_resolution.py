@@ -91,8 +91,10 @@ def case(seed):
     random_ = random.Random(seed)
     kind = random_.choice(["organization", "service", "service", "relation", "contract", "thing"])
     count = random_.choice([0, 1, 2, 3, 4, 5, 6, 8]) if random_.random() < 0.998 else 150
-    seqs = random_.sample(range(1000), count)
-    return {"policy": policy(random_), "day": some_day(random_, 60), "claims": [claim(random_, kind, IDS[:1], seq) for seq in seqs]}
+    claims = [claim(random_, kind, IDS[:1], seq) for seq in random_.sample(range(1000), count)]
+    for item in claims[:100] if count > 100 else []:
+        item["feed"] = ORIGINS[0] + "/public"  # more than one feed may have
+    return {"policy": policy(random_), "day": some_day(random_, 60), "claims": claims}
 
 
 class Resolution(unittest.TestCase):
