@@ -72,7 +72,7 @@ static int walk_array(struct walk *walk, size_t at, const char *prefix, size_t *
 {
     char pointer[32];
     int code = 0;
-    bool closed;
+    bool closed = true;
     size_t index = 0;
     for (at = skip_space(walk, at + 1); code == 0 && at < walk->size && walk->text[at] != ']';
          at = skip_space(walk, at)) {
@@ -89,9 +89,9 @@ static int walk_array(struct walk *walk, size_t at, const char *prefix, size_t *
         else
             code = give(walk, at, stop, pointer, NULL);
         at = stop == at ? at + 1 : stop;
-        if (!closed)
-            break;
     }
+    if (code == 0 && closed && at >= walk->size)
+        code = give(walk, walk->size, walk->size, prefix, "the file ends before the list does");
     *end = at < walk->size ? at + 1 : walk->size;
     return code;
 }

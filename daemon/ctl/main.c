@@ -90,15 +90,15 @@ static const char prove_help[] =
     "  --feed FEED    whose claim (origin/audience), where several speak about it\n"
     "  --source NAME  of which source\n"
     "\n"
-    "The text holds the claim, its path in the state tree and the signed head: whoever\n"
-    "has the feed's key can check it, with kaartctl verify or any other program.\n"
+    "The text holds the claim, its path in the state tree and the signed head:\n"
+    "whoever has the feed's key can check it, with kaartctl verify or other programs.\n"
     "\n"
     "With a FEED (origin/audience): the proof that its origin signed two histories,\n"
     "which was kept when the feed was frozen.\n";
 
 static const char verify_help[] =
-    "  --key KEY      the feed's verifier key (twice during a change of keys); without\n"
-    "                 it, those of the configuration\n"
+    "  --key KEY      the feed's verifier key (twice during a change of keys);\n"
+    "                 without it, those of the configuration\n"
     "\n"
     "FILE is what `prove` printed, or a proof that an origin signed two histories.\n"
     "Exit code 5 if it does not hold. Needs no daemon.\n";

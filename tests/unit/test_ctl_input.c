@@ -52,6 +52,7 @@ static void test_array(void **state)
 {
     (void)state;
     expect_documents("[]", "");
+    expect_documents("[{}\n", "1:1:/0:{}\n2:2:!the file ends before the list does\n");
     expect_documents("[\n{\"a\":[1,2]},\n {}\n,3, ]", "1:2:/0:{\"a\":[1,2]}\n2:3:/1:{}\n3:4:/2:3\n");
     expect_documents("[{},{\"a\":", "1:1:/0:{}\n2:1:/1!the file ends in the middle of a record\n");
     expect_documents("[{}}]", "1:1:/0:{}\n2:1:/1!a record or the end of the list was expected here\n");
