@@ -11,7 +11,6 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -22,12 +21,13 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.join(ROOT, "tests", "python")]
 import kaartd_verify as kv  # noqa: E402
 import tap  # noqa: E402
-from nodes import KAARTCTL, Nodes, Peer, organisation  # noqa: E402
+from nodes import Nodes, Peer, organisation  # noqa: E402
 
 ROUNDS = int(os.environ.get("KAARTD_KILLS", "56")) // 4
 SEED = int(os.environ.get("KAARTD_SEED", str(time.time_ns() % 1_000_000)))
 RECORDS = 250
-RUN_S = 0.5  # within this after its begin a node is killed; an import of RECORDS takes about as long
+BATCH = 40   # records of one import; imports follow each other until the node is gone
+RUN_S = 0.6  # within this after its begin a node is killed: some dozens of transactions
 
 
 class Record:
@@ -82,6 +82,26 @@ class Watcher(threading.Thread):
     def end(self):
         self.ended.set()
         self.join(30)
+
+
+class Busy(threading.Thread):
+    """Does something again and again until it fails or is ended."""
+
+    def __init__(self, work):
+        super().__init__(daemon=True)
+        self.work, self.ended, self.count = work, threading.Event(), 0
+        self.start()
+
+    def run(self):
+        while not self.ended.is_set() and self.work() == 0:
+            self.count += 1
+
+    def end(self):
+        self.ended.set()
+        self.join(60)
+        Busy.total += self.count
+
+    total = 0
 
 
 class Register:
@@ -184,20 +204,25 @@ class Kill(unittest.TestCase):
         node.kill()
         Kill.kills += 1
 
-    def begin(self, *arguments):
-        """A kaartctl command that is left to itself."""
-        return subprocess.Popen([KAARTCTL, "-c", self.origin.config, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+    def import_some(self):
+        """One kaartctl import of records whose content was never used before; its exit code."""
+        chosen = self.random.sample(range(RECORDS), BATCH)
+        Kill.version += 1
+        records = [organisation(i, description=f"versie {self.version} van {i}") for i in chosen]
+        return self.origin.run("import", self.origin.write("again.json", records), "--source", "editor-desk", "--role", "editor").returncode
 
-    def begin_import(self):
-        return self.begin("import", self.origin.write("again.json", self.records()), "--source", "editor-desk", "--role", "editor")
+    def run_source(self):
+        """One source run of a register in which everything changed; its exit code."""
+        Kill.version += 1
+        self.register.rows = [{"id": f"rij-{i}", "name": f"Aanbieder {i}", "description": f"ronde {self.version}"} for i in range(120)]
+        return self.origin.run("source", "run", "register").returncode
 
     def test_1_import(self):
         for _ in range(ROUNDS):
-            command = self.begin_import()
+            busy = Busy(self.import_some)
             self.doze()
             self.kill(self.origin)
-            command.wait(60)
+            busy.end()
             self.origin.start()
             self.settled(self.origin)
 
@@ -213,32 +238,33 @@ class Kill(unittest.TestCase):
 
     def test_3_push(self):
         for number in range(ROUNDS):
-            command = self.begin_import()
+            busy = Busy(self.import_some)
             self.doze()
             victim = self.pushed if number % 2 else self.origin
             self.kill(victim)
-            command.wait(60)
+            busy.end()
             victim.start()
             self.settled(victim)
 
     def test_4_source_run(self):
-        for number in range(ROUNDS):
-            self.register.rows = [{"id": f"rij-{i}", "name": f"Aanbieder {i}", "description": f"ronde {number} {self.random.random()}"}
-                                  for i in range(120)]
-            command = self.begin("source", "run", "register")
+        for _ in range(ROUNDS):
+            busy = Busy(self.run_source)
             self.doze()
             self.kill(self.origin)
-            command.wait(60)
+            busy.end()
             self.origin.start()
             self.settled(self.origin)
-        self.origin.ctl("source", "run", "register")
+        self.assertEqual(self.run_source(), 0)
         self.settled(self.origin)
         lines = self.origin.lines(self.origin.feed, self.origin.verifier)
         self.assertGreaterEqual(sum(b'"source":"register"' in line and b'"kind":"organization"' in line for line in lines), 120)
 
     def test_5_it_was_often_enough(self):
         self.assertEqual(self.kills, 4 * ROUNDS)
-        self.assertGreater(len(self.record.lines), RECORDS)
+        print(f"# {Busy.total} imports and runs ended before a kill; {len(self.record.lines)} positions and "
+              f"{len(self.record.heads)} heads were seen signed", flush=True)
+        self.assertGreater(Busy.total, self.kills // 4, "the kills came too early to meet anything")
+        self.assertGreater(len(self.record.heads), self.kills)
 
 
 if __name__ == "__main__":
