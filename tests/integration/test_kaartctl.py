@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -308,10 +309,12 @@ class Fetch(OneNode):
         state = self.state("epochs")
         arguments = ["--state", state]
         self.assertEqual(len(self.fetch(*arguments, key=str(other.verifier), url=other.url, pin=other.pin)), 10)
+        epoch = other.json("feeds")[0]["epoch"]
         other.stop()
         shutil.rmtree(other.state)
         os.makedirs(other.state)
         os.unlink(os.path.join(other.directory, "own-head"))
+        self.nodes.wait(lambda: time.time() >= epoch + 1)  # an epoch is named by its second
         other.start()
         other.load([organisation(i) for i in range(3)])
         changed = self.fetch(*arguments, key=str(other.verifier), url=other.url, pin=other.pin)
