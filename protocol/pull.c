@@ -832,7 +832,8 @@ void pull_get_status(const struct pull *pull, struct pull_status *status)
 static void explain_next(const struct pull *pull, int64_t now_ms, char *text, size_t size)
 {
     char words[RETRY_WORDS_SIZE];
-    bool full = pull->full_wanted || !pull->held.held;
+    /* What is told as a full sync is one that was decided on; a first attempt may as well find nothing. */
+    bool full = pull->full_wanted || (!pull->held.held && pull->condition == PULL_CONDITION_REFUSED);
     int64_t at = full ? most(pull->due_ms, pull->full_unfinished ? 0 : pull->full_allowed_ms) : pull->due_ms;
 
     if (pull->state != WAITING) {

@@ -68,8 +68,8 @@ class OwnHead(unittest.TestCase):
                 self.houten.kill()
                 self.restore(with_copy)
                 self.houten.start()
-                self.said("taking back", "signing: compared with 1 peer")
-                self.assertEqual(self.live(), 30)
+                self.nodes.wait(lambda: self.live() == 30, what="its own entries, from the peer")
+                self.said("taking back: a peer holds epoch")
                 self.nodes.wait(lambda: self.load([99]), what="the permission to sign")
                 self.synced()
                 after = self.nieuwegein.checkpoint(self.houten.feed, self.houten.verifier)
@@ -123,23 +123,23 @@ class OwnHead(unittest.TestCase):
         self.houten.start()
         self.nodes.wait(lambda: self.load([20]), what="the permission to sign")
         self.synced()
-        # the clone signs on from the old state, and a relay of its own shows that to Houten
-        real = self.houten
+        # the clone signs on from the old state, and Houten happens to look at what it shows
         other = self.nodes.add("utrecht.example", areas=["GM0344"])
-        text = real.config_text().replace(real.directory, clone).replace(str(real.port), str(other.port)).replace("guard-peers = 2", "guard-peers = 0")
-        text = text.split("peer ")[0]  # it knows nobody
-        other.config, other.directory, other.state = os.path.join(clone, "kaartd.conf"), clone, os.path.join(clone, "state")
+        text = self.houten.config_text().split("peer ")[0]  # it knows nobody who could warn it
+        text = text.replace(self.houten.directory, clone).replace(str(self.houten.port), str(other.port))
+        other.directory, other.state = clone, os.path.join(clone, "state")
+        other.config, other.log, other.pin = os.path.join(clone, "kaartd.conf"), os.path.join(clone, "log.clone"), self.houten.pin
         with open(other.config, "w", encoding="utf-8") as file:
             file.write(text)
-        other.certificate, other.pin = real.certificate, real.pin
         other.start(write=False)
-        path = other.write("import.json", [organisation(i) for i in range(50, 55)])
-        self.nodes.wait(lambda: other.run("import", path, "--source", "editor-desk", "--role", "editor").returncode == 0, what="the clone's import")
-        real.peers.append(Peer(other, name="utrecht.example", feed_keys=[str(other.verifier).replace("houten", "utrecht")] if False else []))
-        real.reload()
-        real.run("sync")
-        self.said("stopped: ")
+        other.load([organisation(i) for i in range(50, 55)])
+        self.assertTrue(self.load([21]), "nobody knows yet")
+        self.houten.peers.append(Peer(other))
+        self.houten.reload()
+        self.said("stopped: elsewhere there is epoch", "[GUARD-6]")
         self.assertFalse(self.load([99]))
+        own = self.houten.json("status")
+        self.assertIn("stopped", str(own))
 
 
 if __name__ == "__main__":
