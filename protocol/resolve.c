@@ -190,11 +190,14 @@ static void find_home(struct work *work)
     }
 }
 
-/* The organisation that a claim says its record belongs to; NULL: it does not say. */
-static const char *owner_said(const struct claim *claim)
+/* The organisation that a counting claim says its record belongs to; NULL: it does not say, or is a pin of something else. */
+static const char *owner_said(const struct work *work, size_t index)
 {
-    if (strcmp(claim->kind, "organization") == 0)
-        return claim->id;
+    const struct claim *claim = &work->claims[index];
+    const struct claim_judgement *judgement = &work->result->judgements[index];
+    if (work->result->standings[index] != CLAIM_COUNTS ||
+        (judgement->pin && judgement->pin_group != GROUP_IDENTITY))
+        return NULL;
     return json_get_string(claim->body, strcmp(claim->kind, "relation") == 0 ? "from_id" : "organization_id");
 }
 
@@ -207,13 +210,12 @@ static const char *owner_by_others(const struct work *work)
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < work->count; i++) {
         const char *role = work->claims[i].role;
-        if (work->result->standings[i] != CLAIM_COUNTS || strcmp(role, "provider") == 0 ||
-            strcmp(role, "resident") == 0 || !owner_said(&work->claims[i]))
+        if (strcmp(role, "provider") == 0 || strcmp(role, "resident") == 0 || !owner_said(work, i))
             continue;
         if (best == SIZE_MAX || claim_before(work, i, best, GROUP_IDENTITY, NULL))
             best = i;
     }
-    return best == SIZE_MAX ? NULL : owner_said(&work->claims[best]);
+    return best == SIZE_MAX ? NULL : owner_said(work, best);
 }
 
 /* What the providers' claims say, at home or elsewhere, if they all say the same; *any: there are such
@@ -224,11 +226,9 @@ static const char *owner_by_providers(const struct work *work, bool home, bool *
     bool agree = true;
     *any = false;
     for (size_t i = 0; i < work->count; i++) {
-        const char *said = work->result->standings[i] == CLAIM_COUNTS &&
-                                   strcmp(work->claims[i].role, "provider") == 0 &&
-                                   (work->origins[i] == work->home) == home
-                               ? owner_said(&work->claims[i])
-                               : NULL;
+        bool asked =
+            strcmp(work->claims[i].role, "provider") == 0 && (work->origins[i] == work->home) == home;
+        const char *said = asked ? owner_said(work, i) : NULL;
         if (!said)
             continue;
         agree = agree && (!owner || strcmp(owner, said) == 0);

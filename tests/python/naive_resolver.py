@@ -194,6 +194,8 @@ class Resolution:
     def find_owner(self):
         """[RES-10]"""
         def said(claim):
+            if claim["source"].startswith("pin-") and claim["source"] != "pin-identity":
+                return None
             value = claim["body"].get("from_id" if claim["kind"] == "relation" else "organization_id")
             return value if isinstance(value, str) else None
 
