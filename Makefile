@@ -144,7 +144,9 @@ install: all
 	install -D -m 755 $(BUILD)/kaartd $(DESTDIR)$(PREFIX)/sbin/kaartd
 	install -D -m 755 $(BUILD)/kaartctl $(DESTDIR)$(PREFIX)/bin/kaartctl
 	install -D -m 644 peers.example.conf $(DESTDIR)$(PREFIX)/share/doc/kaartd/peers.example.conf
-	install -D -m 644 systemd/kaartd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/kaartd.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local|$(PREFIX)|g' systemd/kaartd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/kaartd.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/kaartd.service
 	install -D -m 644 systemd/kaartd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/kaartd.conf
 	install -D -m 644 systemd/kaartd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/kaartd.conf
 	install -d $(DESTDIR)$(PREFIX)/share/kaartd/mappings

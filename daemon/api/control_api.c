@@ -3,6 +3,7 @@
  *
  *   GET  status                         this node at a glance
  *   GET  feeds                          every feed it holds
+ *   POST feeds/{audience}/sign          the operator decides that an own feed may be signed
  *   GET  peers                          sync_status
  *   POST sync?peer=                     pull now
  *   GET  sources                        sources_status
@@ -193,22 +194,6 @@ static void run_status(struct node_readers *readers, struct control_job *job)
         cJSON_AddItemToObject(job->result, "map", map);
 }
 
-/* Own feeds and whether they may be signed. */
-static void add_signing(cJSON *status, struct node *node)
-{
-    cJSON *list = cJSON_AddArrayToObject(status, "signing");
-    for (size_t i = 0; i < node->config->feed_count; i++) {
-        const char *reason = NULL, *feed = node->config->feeds[i].name;
-        cJSON *item = cJSON_CreateObject();
-        bool allowed = sync_may_sign(node->sync, feed, &reason);
-        cJSON_AddStringToObject(item, "feed", feed);
-        cJSON_AddBoolToObject(item, "allowed", allowed);
-        if (!allowed && reason)
-            cJSON_AddStringToObject(item, "reason", reason);
-        cJSON_AddItemToArray(list, item);
-    }
-}
-
 static void get_status(struct node *node, struct http_exchange *exchange, const char *argument)
 {
     (void)argument;
@@ -224,7 +209,7 @@ static void get_status(struct node *node, struct http_exchange *exchange, const 
     cJSON *areas = cJSON_AddArrayToObject(status, "areas");
     for (char **area = node->config->node.areas; *area; area++)
         cJSON_AddItemToArray(areas, cJSON_CreateString(*area));
-    add_signing(status, node);
+    cJSON_AddItemToObject(status, "signing", sync_own_status(node->sync));
     cJSON_AddNumberToObject(status, "peers", (double)node->config->peer_count);
     cJSON_AddNumberToObject(status, "sources", (double)node->config->source_count);
     cJSON *waiting = cJSON_AddObjectToObject(status, "jobsWaiting");
@@ -234,6 +219,20 @@ static void get_status(struct node *node, struct http_exchange *exchange, const 
     cJSON_AddArrayToObject(status, "feeds");
     job->run = run_status;
     control_job_post(job);
+}
+
+/* What the own-head guard waits for is decided by the operator; the answer is how it stands then. */
+static void post_sign(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    struct fault fault;
+    const struct config_feed *feed = config_feed(node->config, argument);
+    int code = feed ? sync_decide(node->sync, feed->name) : KAART_UNKNOWN;
+    if (code == 0) {
+        control_respond(exchange, sync_own_status(node->sync));
+        return;
+    }
+    fault_set(&fault, code, "This node has no feed \"%s\" of its own; kaartctl status lists them.", argument);
+    control_problem(exchange, code, fault.text);
 }
 
 /* ---- peers and sources ---- */
@@ -483,6 +482,7 @@ struct route {
 static const struct route routes[] = {
     {"GET", "status", NULL, get_status},
     {"GET", "feeds", NULL, get_feeds},
+    {"POST", "feeds/", "/sign", post_sign},
     {"GET", "peers", NULL, get_peers},
     {"POST", "sync", NULL, post_sync},
     {"GET", "sources", NULL, get_sources},

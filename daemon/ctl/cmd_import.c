@@ -183,6 +183,8 @@ static bool first_time(struct import *import, const char *kind, const char *id)
     return first;
 }
 
+static void take_problem(void *context, const char *pointer, const char *message);
+
 static int take_record(void *context, const struct hsds_record *record)
 {
     struct import *import = context;
@@ -195,6 +197,13 @@ static int take_record(void *context, const struct hsds_record *record)
     if (!body) {
         import->code = ctl_say(CTL_FAILED, "out of memory");
         return KAART_NOMEM;
+    }
+    if (strlen(body) > ENTRY_SIZE_MAX) { /* would only fill the batch */
+        char text[128];
+        snprintf(text, sizeof(text), "is %zu bytes; an entry has room for %d", strlen(body), ENTRY_SIZE_MAX);
+        take_problem(import, record->pointer, text);
+        free(body);
+        return 0;
     }
     struct place *place = &import->places[import->count++];
     place->line = import->document.line;

@@ -359,6 +359,36 @@ static void print_map(const cJSON *map)
     putchar('\n');
 }
 
+static void print_signing(const cJSON *feeds)
+{
+    for (const cJSON *feed = first(feeds); feed; feed = feed->next) {
+        const char *reason = json_get_string(feed, "reason");
+        bool may = cJSON_IsTrue(json_get(feed, "maySign"));
+        printf("signs     %s: %s%s%s\n", json_get_string(feed, "feed"), may ? "yes" : "not now",
+               reason && *reason ? ": " : "", reason ? reason : "");
+    }
+}
+
+int ctl_sign(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
+{
+    char **words, route[64];
+    size_t count;
+    cJSON *feeds = NULL;
+    int code = ctl_read_options(ctl, command, argc, argv, NULL, 0, 1, 1, &words, &count);
+    if (code != CTL_DONE)
+        return code;
+    if (!syntax_is_name(words[0], strlen(words[0])))
+        return ctl_say(CTL_USAGE,
+                       "\"%s\" is not an audience, as in public; kaartctl status lists the own feeds",
+                       words[0]);
+    snprintf(route, sizeof(route), "feeds/%.32s/sign", words[0]);
+    if ((code = ask_or_print(ctl, "POST", route, &feeds)) != CTL_DONE || !feeds)
+        return code;
+    print_signing(feeds);
+    cJSON_Delete(feeds);
+    return CTL_DONE;
+}
+
 int ctl_status(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
     cJSON *status = NULL;
@@ -371,12 +401,7 @@ int ctl_status(struct ctl *ctl, const struct ctl_command *command, int argc, cha
            json_get_string(status, "version"), ctl_ago(json_get_string(status, "started"), age));
     printf("areas     %s\n", areas && *areas ? areas : "none");
     free(areas);
-    for (const cJSON *feed = first(json_get(status, "signing")); feed; feed = feed->next) {
-        const char *reason = json_get_string(feed, "reason");
-        printf("signs     %s: %s%s%s\n", json_get_string(feed, "feed"),
-               cJSON_IsTrue(json_get(feed, "allowed")) ? "yes" : "not now", reason ? ": " : "",
-               reason ? reason : "");
-    }
+    print_signing(json_get(status, "signing"));
     print_map(json_get(status, "map"));
     printf("peers     %s\n", ctl_member(status, "peers", number));
     printf("sources   %s\n\n", ctl_member(status, "sources", number));

@@ -58,6 +58,7 @@ CTL_RUN(ctl_peers);
 CTL_RUN(ctl_sync);
 CTL_RUN(ctl_sources);
 CTL_RUN(ctl_source);
+CTL_RUN(ctl_sign);
 CTL_RUN(ctl_status);
 CTL_RUN(ctl_fetch);
 CTL_RUN(ctl_prove);

@@ -75,6 +75,14 @@ static const char search_help[] = "  --kind KIND   only these\n"
                                   "\n"
                                   "Words may be begun only (wijk finds wijkteam); accents do not matter.\n";
 
+static const char sign_help[] =
+    "After a start, a node compares the newest head of its own feeds with what peers\n"
+    "know, so that a restored backup does not sign a second history. If too few answer,\n"
+    "it waits (guard-wait). If you know that no newer head was ever signed elsewhere,\n"
+    "decide here; where something speaks against it, it goes on waiting and says why.\n"
+    "\n"
+    "  AUDIENCE   of the feed, as in public\n";
+
 static const char sync_help[] = "  --wait             until it is done; exit code 1 if a peer could not be\n"
                                 "                     followed\n"
                                 "  --timeout SECONDS  with --wait: at most so long (default: 60)\n";
@@ -142,6 +150,8 @@ const struct ctl_command ctl_commands[] = {
     {"peers", "", "Lists the peers, what they bring, and how far it is.", "", ctl_peers},
     {"sync", "[PEER] [--wait] [--timeout SECONDS]",
      "Looks at once whether a peer (or every peer) has something new.", sync_help, ctl_sync},
+    {"sign", "AUDIENCE", "Lets an own feed be signed although too few peers could be asked.", sign_help,
+     ctl_sign},
     {"sources", "", "Lists the sources, their last runs, and what waits for a decision.", "", ctl_sources},
     {"source", "run NAME [--dry-run] | accept NAME RUN",
      "Runs a source now, or accepts what the fuse held back.", source_help, ctl_source},

@@ -15,7 +15,7 @@ from nodes import KAARTCTL, Nodes, organisation  # noqa: E402
 
 DONE, FAILED, USAGE, UNREACHABLE, PARTLY, UNPROVEN = range(6)
 COMMANDS = ["status", "keygen", "key", "import", "put", "retract", "get", "why", "search", "export", "feeds", "peers", "sync", "sources",
-            "source", "fetch", "prove", "verify"]
+            "source", "sign", "fetch", "prove", "verify"]
 
 
 def lines(output):
@@ -135,6 +135,7 @@ class Import(OneNode):
         found = self.summary(self.file("large.json", json.dumps(records)), "--source", "large", code=PARTLY)
         self.assertEqual((found["added"], found["refused"]), (2, 1))
         self.assertEqual(found["problems"][0]["record"], 2)
+        self.assertIn("an entry has room for 65536", found["problems"][0]["message"])
 
     def test_wrong_settings(self):
         path = self.file("x.json", json.dumps(organisation(1)))
@@ -188,7 +189,8 @@ class SingleRecords(OneNode):
                                          (["get", "00000000-0000-4000-8000-999999999999"], "Not found", FAILED),
                                          (["why", "00000000-0000-4000-8000-999999999999"], "Not found", FAILED),
                                          (["search"], "something is missing", USAGE), (["sync", "nobody.example"], "no peer", FAILED),
-                                         (["source", "run", "none"], "no source", FAILED), (["source", "walk", "none"], "what is meant", USAGE)):
+                                         (["source", "run", "none"], "no source", FAILED),
+                                         (["sign", "secret"], "no feed", FAILED), (["sign", "x/y"], "is not an audience", USAGE), (["source", "walk", "none"], "what is meant", USAGE)):
             _, said = self.run_ctl(*arguments, code=code)
             self.assertIn(message, said)
 
