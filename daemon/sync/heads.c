@@ -141,6 +141,7 @@ static void done_read(struct job *base)
         if (job->code == KAART_OK) {
             heads_take(sync, &job->head);
             tell(sync, head);
+            heartbeats_tidy_soon(sync);
         } else if (job->code != KAART_UNKNOWN) {
             log_warning("sync", "the head of %s could not be read: %s", job->feed, job->fault.text);
         }

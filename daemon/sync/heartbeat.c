@@ -20,8 +20,9 @@
 /* After a failure (the disk is full, the clock is wrong): again after this. */
 #define HEARTBEAT_RETRY_MS (60LL * 1000)
 
-/* How often idle time is looked for, and how long between the pieces of one clean-up. */
+/* How often idle time is looked for, how soon after something became visible, and how long between the pieces of one clean-up. */
 #define TIDY_EVERY_MS (30LL * 1000)
+#define TIDY_AFTER_MS 500
 #define TIDY_PIECE_MS 50
 
 struct beat {
@@ -210,6 +211,15 @@ static void on_tidy(void *context)
     job_post(sync, JOB_WRITER, &job->job);
 }
 
+void heartbeats_tidy_soon(struct sync *sync)
+{
+    struct heartbeats *heartbeats = sync->heartbeats;
+    int64_t soon = sync_clock(sync) + TIDY_AFTER_MS;
+
+    if (heartbeats && !heartbeats->tidying && heartbeats->tidy.at_ms > soon)
+        alarm_set(sync->alarms, &heartbeats->tidy, soon);
+}
+
 /* ---- life ---- */
 
 int heartbeats_start(struct sync *sync)
@@ -224,7 +234,7 @@ int heartbeats_start(struct sync *sync)
     heartbeats->tidy.ring = on_tidy;
     heartbeats->tidy.context = heartbeats;
     sync->heartbeats = heartbeats;
-    alarm_set(sync->alarms, &heartbeats->tidy, sync_clock(sync) + TIDY_EVERY_MS / 10);
+    alarm_set(sync->alarms, &heartbeats->tidy, sync_clock(sync) + TIDY_AFTER_MS);
     heartbeats_look(sync);
     return KAART_OK;
 }

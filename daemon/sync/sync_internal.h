@@ -264,5 +264,7 @@ int heartbeats_start(struct sync *sync);
 void heartbeats_stop(struct sync *sync);
 /* The guard or the head of an own feed changed: the next heartbeat may be due at another time. */
 void heartbeats_look(struct sync *sync);
+/* Something was written: old generations and the log are worth a look as soon as the writer has time. */
+void heartbeats_tidy_soon(struct sync *sync);
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Two real nodes: the first copy, deltas, quiet polls, withdrawal, hints, and a peer that can only be pushed to."""
 import hashlib
+import hashlib
 import os
 import sys
 import time
@@ -71,7 +72,7 @@ class Pulling(unittest.TestCase):
                     with open(path, "rb") as file:
                         out[name] = hashlib.sha256(file.read()).hexdigest()
             return out
-        self.nodes.wait(lambda: not self.changes_soon(files), what="a quiet store")
+        self.nodes.wait(lambda: not self.changes_soon(files), what="a quiet store")  # what was written before is tidied in idle time
         before, polls = files(), self.requests()
         self.nodes.wait(lambda: self.requests() >= polls + 3, what="three polls")
         self.assertEqual(files(), before)
