@@ -76,10 +76,10 @@ static const char search_help[] = "  --kind KIND   only these\n"
                                   "Words may be begun only (wijk finds wijkteam); accents do not matter.\n";
 
 static const char sign_help[] =
-    "After a start, a node compares the newest head of its own feeds with what peers\n"
-    "know, so that a restored backup does not sign a second history. If too few answer,\n"
-    "it waits (guard-wait). If you know that no newer head was ever signed elsewhere,\n"
-    "decide here; where something speaks against it, it goes on waiting and says why.\n"
+    "After a start, a node compares the newest head of its own feeds with what its\n"
+    "peers know, so that a restored backup does not sign a second history. If too few\n"
+    "of them answer, it waits (guard-wait). If you know that no newer head was ever\n"
+    "signed, decide here; where something speaks against it, it says so and waits on.\n"
     "\n"
     "  AUDIENCE   of the feed, as in public\n";
 
