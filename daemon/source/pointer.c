@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Nesting of a whole answer: that of a row (JSON_DEPTH_MAX) and of what stands around the rows. */
+#define OUTLINE_DEPTH_MAX 63
+
 bool pointer_is_valid(const char *pointer)
 {
     if (pointer[0] != '\0' && pointer[0] != '/')
@@ -142,6 +145,53 @@ static size_t skip_value(struct span text, size_t at)
         at++;
     }
     return text.size;
+}
+
+bool span_is_closed(struct span text)
+{
+    uint64_t objects = 0; /* a bit for each level: brace or bracket */
+    unsigned depth = 0;
+    size_t at = skip_space(text, 0);
+    if (at == text.size || (text.data[at] != '{' && text.data[at] != '['))
+        return false;
+    while (at < text.size) {
+        char c = text.data[at++];
+        if (c == '"') {
+            at = skip_string(text, at - 1);
+            if (text.data[at - 1] != '"')
+                return false;
+        } else if (c == '{' || c == '[') {
+            if (depth++ == OUTLINE_DEPTH_MAX)
+                return false;
+            objects = objects << 1 | (c == '{');
+        } else if (c == '}' || c == ']') {
+            if ((objects & 1) != (c == '}'))
+                return false;
+            objects >>= 1;
+            if (--depth == 0)
+                return skip_space(text, at) == text.size;
+        }
+    }
+    return false;
+}
+
+bool span_is_separated(struct span list)
+{
+    size_t at = skip_space(list, 1);
+    if (at < list.size && list.data[at] == ']')
+        return true;
+    while (at < list.size) {
+        size_t end = skip_value(list, at);
+        if (end == at)
+            return false; /* a comma or bracket where a value belongs */
+        at = skip_space(list, end);
+        if (at < list.size && list.data[at] == ']')
+            return true;
+        if (at >= list.size || list.data[at] != ',')
+            return false;
+        at = skip_space(list, at + 1);
+    }
+    return false;
 }
 
 /* The next value of a container, with its member's name (quotes included) where it is an object. */

@@ -146,6 +146,43 @@ static const char *name_of_type(char first)
                           : "a number or word";
 }
 
+/* What the strict check says of a text that is none, or is not closed. */
+static int refuse_json(const char *text, size_t size, struct fault *fault)
+{
+    struct fault reason = {""};
+    if (json_check_document(text, size, SOURCE_MEMBERS_MAX, &reason) == KAART_NOMEM)
+        return fault_set(fault, KAART_NOMEM, "out of memory");
+    return fault_set(fault, KAART_INVALID, "the answer is no JSON: %.300s",
+                     reason.text[0] != '\0' ? reason.text : "it is nested too deep");
+}
+
+/* The strict check of everything but the rows of a list. Those are checked one by one, so that a bad one does not spoil the others. */
+static int check_around(const char *text, size_t size, const struct mapping_listing *listing,
+                        struct span rows, struct fault *fault)
+{
+    struct fault reason = {""};
+    int code = KAART_OK;
+    if (listing->form != MAPPING_ROWS_ARRAY) {
+        code = json_check_document(text, size, SOURCE_MEMBERS_MAX, &reason);
+    } else if (!span_is_separated(rows)) {
+        return refuse_json(text, size, fault);
+    } else {
+        size_t before = (size_t)(rows.data - text), after = size - before - rows.size;
+        char *around = malloc(before + after + 2);
+        if (around == NULL)
+            return fault_set(fault, KAART_NOMEM, "out of memory");
+        memcpy(around, text, before);
+        memcpy(around + before, "[]", 2);
+        memcpy(around + before + 2, rows.data + rows.size, after);
+        code = json_check_document(around, before + after + 2, SOURCE_MEMBERS_MAX, &reason);
+        free(around);
+    }
+    if (code == KAART_NOMEM)
+        return fault_set(fault, code, "out of memory");
+    return code == KAART_OK ? code
+                            : fault_set(fault, KAART_INVALID, "the answer is no JSON: %.300s", reason.text);
+}
+
 int page_open(const char *text, size_t size, const char *content_type, const struct mapping_listing *listing,
               struct span *rows, struct fault *fault)
 {
@@ -160,12 +197,8 @@ int page_open(const char *text, size_t size, const char *content_type, const str
         strncasecmp(content_type, "text/plain", 10) != 0)
         return fault_set(fault, KAART_INVALID, "the answer says it is %.60s, not application/json",
                          content_type);
-    struct fault reason = {""};
-    int code = json_check_document(text, size, SOURCE_MEMBERS_MAX, &reason);
-    if (code == KAART_NOMEM)
-        return fault_set(fault, code, "out of memory");
-    if (code != KAART_OK)
-        return fault_set(fault, KAART_INVALID, "the answer is no JSON: %.300s", reason.text);
+    if (!span_is_closed((struct span){text, size}))
+        return refuse_json(text, size, fault);
     if (!pointer_find((struct span){text, size}, listing->rows, rows))
         return fault_set(fault, KAART_INVALID,
                          "the answer has nothing at \"%s\", where the mapping says the rows are",
@@ -174,7 +207,7 @@ int page_open(const char *text, size_t size, const char *content_type, const str
     if (rows->data[0] != wanted)
         return fault_set(fault, KAART_INVALID, "the answer has %s at \"%s\" where %s with the rows belongs",
                          name_of_type(rows->data[0]), listing->rows, name_of_type(wanted));
-    return KAART_OK;
+    return check_around(text, size, listing, *rows, fault);
 }
 
 bool page_row(const struct mapping_listing *listing, struct span rows, size_t *offset, struct span *row)

@@ -28,7 +28,7 @@ int page_first_url(const char *url, const struct mapping_listing *listing, char 
 
 /*
  * Checks a page's bytes and finds its rows. `content_type` may be NULL. KAART_INVALID: this is no listing
- * (HTML, no JSON, other shape), the text says what it looks like; KAART_NOMEM. `rows` points into `text`.
+ * (HTML, no JSON, other shape), the text says what it looks like; KAART_NOMEM. `rows` points into `text`; each row of a list is still to be checked by json_check_document.
  */
 int page_open(const char *text, size_t size, const char *content_type, const struct mapping_listing *listing,
               struct span *rows, struct fault *fault);

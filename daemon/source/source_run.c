@@ -472,6 +472,8 @@ static void fetch(struct source_run *run)
     int64_t left_ms = run->started_ms + RUN_TIME_MAX_MS - node_now_ms();
     if (run->counts.pages > 0)
         memcpy(run->url, run->next_url, sizeof(run->url));
+    free(run->text); /* done with */
+    run->text = NULL;
     if (left_ms <= 0 || run->received_bytes >= settings->max_size_bytes) {
         if (left_ms <= 0)
             fault_set(&run->fault, KAART_LIMIT, "the run takes longer than an hour");

@@ -375,6 +375,17 @@ static int take_output(struct source_run *run)
     return code;
 }
 
+/* A row whose bytes break the rules (a lone surrogate, a member twice) can be any of the records that are known. */
+static int skip_row(struct source_run *run, const struct fault *fault)
+{
+    const char *kind = NULL, *member = NULL;
+    run_problem(run, false, run->counts.rows, "", fault->text);
+    for (size_t i = 0; mapping_parent_member(run->mapping, i, &kind, &member); i++)
+        source_diff_unidentified(run->diff, kind, run->counts.rows);
+    run->counts.broken++;
+    return KAART_OK;
+}
+
 static int take_row(struct source_thinker *thinker, struct source_run *run, struct span text)
 {
     struct mapping_context context = {
@@ -385,12 +396,16 @@ static int take_row(struct source_thinker *thinker, struct source_run *run, stru
         .known = source_diff_known,
         .known_context = run->diff,
     };
+    struct fault fault = {""};
+    run->counts.rows++;
+    run->page_rows++;
+    int code = json_check_document(text.data, text.size, 0, &fault);
+    if (code != KAART_OK && code != KAART_NOMEM)
+        return skip_row(run, &fault);
     cJSON *row = cJSON_ParseWithLength(text.data, text.size);
     if (row == NULL)
         return no_memory(run);
-    run->counts.rows++;
-    run->page_rows++;
-    int code = mapping_row(run->mapping, &context, row, run->counts.rows, &run->output);
+    code = mapping_row(run->mapping, &context, row, run->counts.rows, &run->output);
     cJSON_Delete(row);
     return code == KAART_OK ? take_output(run) : no_memory(run);
 }

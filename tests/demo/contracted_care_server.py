@@ -172,7 +172,7 @@ class ContractedCareServer:
             page = self._page(rows, number, total)
             if mode == "foreign":
                 page["_links"]["next"] = {"href": "http://127.0.0.1:1/v1/aanbieders?pagina=2"}
-            body = json.dumps(page, ensure_ascii=False).encode()
+            body = json.dumps(page).encode()
             last = "next" not in page["_links"]
             if mode in ("broken", "truncated") and last:  # the pages before it are good
                 body = body[:len(body) // 2]

@@ -139,6 +139,17 @@ class Listing(SourceCase):
         self.assertEqual(len([entry for entry in live.values() if "missing_since" in entry]), 1)  # its other agreement
         self.assertEqual(len(live), claims)
 
+    def test_a_row_of_bad_bytes_spoils_no_other(self):
+        """A lone surrogate in one row: reported; the other rows come in; what seems gone meanwhile waits."""
+        self.care.change("A-1001", telefoon="030-0000999")
+        self.care.change("A-1005", naam="\ud83d")
+        report = self.run_source()
+        self.assertEqual((report["state"], report["changed"], report["missing"]), ("waiting", 1, 0))
+        self.assertEqual([error["row"] for error in report["errors"]], [5])
+        self.assertIn("row 5", report["reason"])
+        self.care.change("A-1005", naam="MEE")
+        self.assertEqual(self.run_source()["state"], "ok")
+
     def test_a_better_identifier_changes_no_id(self):
         self.care.add({"aanbiederId": "A-2000", "naam": "Nieuw Voorbeeld", "vestigingen": [], "producten": [], "overeenkomsten": []})
         self.run_source()

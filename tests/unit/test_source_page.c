@@ -42,6 +42,14 @@ static void test_no_listing(void **state)
     expect_no_listing("{\"items\":[1,2", "application/json", "no JSON");
     expect_no_listing("{\"items\":[]} x", NULL, "no JSON");
     expect_no_listing("{\"items\":[],\"items\":[1]}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[1,2}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[1,,2]}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[1,2,]}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[1 2]}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[\"a]}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[],\"a\":tru}", NULL, "no JSON");
+    expect_no_listing("{\"items\":[],\"a\":\"\xff\"}", NULL, "no JSON");
+    expect_no_listing("12", NULL, "no JSON");
     expect_no_listing("{\"error\":\"x\"}", NULL, "nothing at \"/items\"");
     expect_no_listing("{\"items\":null}", NULL, "null at \"/items\" where a list");
     expect_no_listing("{\"items\":{}}", NULL, "an object at \"/items\" where a list");
