@@ -1,5 +1,5 @@
 /*
- * mapping_parts.h - what a mapping file is made of once it is read: shared by mapping.c (reads it),
+ * mapping_parts.h - what a mapping file is made of once it is read: shared by mapping.c and mapping_loader.c (read it),
  * mapping_value.c (works out values) and mapping_row.c (makes records). All strings are borrowed from
  * `document`.
  */

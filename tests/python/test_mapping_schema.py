@@ -129,9 +129,9 @@ class MappingSchema(unittest.TestCase):
 
     def test_the_words_are_those_of_the_program(self):
         """Every member that the schema knows for a value is known to kaartd, and the other way round."""
-        with open(os.path.join(ROOT, "daemon", "source", "mapping.c"), encoding="utf-8") as file:
+        with open(os.path.join(ROOT, "daemon", "source", "mapping_loader.c"), encoding="utf-8") as file:
             text = file.read()
-        call = re.search(r'only\(l, json,\s*((?:"[^"]*"\s*)+)\);\s*read_form', text).group(1)
+        call = re.search(r'loader_only\(\s*l,\s*json,\s*((?:"[^"]*"\s*)+)\);\s*read_form', text).group(1)
         program = set("".join(re.findall(r'"([^"]*)"', call)).split())
         published = next(s for s in self.schema.document["$defs"]["value"]["anyOf"] if s.get("type") == "object")["properties"]
         self.assertEqual(program, set(published))
