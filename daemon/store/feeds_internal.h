@@ -63,9 +63,14 @@ enum query {
 
     QUERY_LINE_ADD,
     QUERY_LINE_GET,
-    QUERY_LINE_DELETE,
+    QUERY_LINE_OVERWRITE,
+    QUERY_LINE_ZERO,
+    QUERY_SLOT_FIND,
+    QUERY_SLOT_TAKE,
+    QUERY_SLOT_FREE,
+    QUERY_SLOT_LENGTH,
     QUERY_DEAD_ADD,
-    QUERY_DEAD_LINES_DELETE,
+    QUERY_DEAD_FIND,
     QUERY_DEAD_DELETE,
 
     QUERY_NODE_CHILDREN,
@@ -88,6 +93,9 @@ enum query {
     QUERY_COUNT_
 };
 
+/* The largest slot that line_add writes: ENTRY_SIZE_MAX, or a free one that is a quarter larger. */
+#define SLOT_SIZE_MAX (ENTRY_SIZE_MAX + ENTRY_SIZE_MAX / 4)
+
 struct permission;
 struct publication;
 
@@ -102,6 +110,7 @@ struct feeds {
     struct publication *publication;
     struct permission *permissions; /* which own feeds may be signed */
     struct stage *stages;           /* those in somebody's hands */
+    char *slot;                     /* room for one line and its padding */
     bool bytes_linger;              /* the write-ahead log may still hold lines that are dead */
     sqlite3_stmt *statements[QUERY_COUNT_];
 };
@@ -181,9 +190,14 @@ int tombstones_below(struct feeds *feeds, uint32_t generation, uint64_t below, s
 int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later,
              struct fault *fault);
 
+/* ---- lines (lines.c); inside the caller's transaction ---- */
+
+/* The line in a slot's bytes: up to its padding. */
+size_t line_size(const char *slot, size_t size);
 int line_add(struct feeds *feeds, const char *line, size_t size, uint64_t *id, struct fault *fault);
+/* Overwrites the line, now or (`later`) with the next lines_bury. 0 is no line. */
 int line_delete(struct feeds *feeds, uint64_t line, bool later, struct fault *fault);
-/* Deletes lines that were left for later, BATCH_ENTRIES_MAX at most. */
+/* Overwrites lines that were left for later, BATCH_ENTRIES_MAX at most. */
 int lines_bury(struct feeds *feeds, size_t *count, struct fault *fault);
 /* A line's bytes, malloc'ed, NUL added. KAART_UNKNOWN: forgotten; KAART_CORRUPT: the row names a line that is
  * not there. */

@@ -124,13 +124,14 @@ static int page_fill(struct feeds *feeds, const struct feed_head *head, uint64_t
                              head->checkpoint.feed, (unsigned long long)column_number(statement, 0));
             break;
         }
-        size_t size = (size_t)sqlite3_column_bytes(statement, 3);
+        const char *line = sqlite3_column_blob(statement, 3);
+        size_t size = line_size(line, (size_t)sqlite3_column_bytes(statement, 3));
         if (page->entries > 0 && page->size + size + 1 > size_max) {
             page->last = false;
             code = KAART_OK;
             break;
         }
-        code = page_add(page, capacity, sqlite3_column_blob(statement, 3), size, true, fault);
+        code = page_add(page, capacity, line, size, true, fault);
         if (code != KAART_OK)
             break;
         page->entries++;
@@ -209,6 +210,13 @@ static int read_begin_generation(struct feeds *feeds, int64_t feed_id, uint32_t 
     return code;
 }
 
+static int give(sqlite3_stmt *row, const struct hash *leaf, feeds_entry *each, void *context)
+{
+    const char *line = sqlite3_column_blob(row, 3);
+    return each(context, column_number(row, 0), leaf, line,
+                line_size(line, (size_t)sqlite3_column_bytes(row, 3)));
+}
+
 int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t since, size_t limit,
                   feeds_entry *each, void *context, struct fault *fault)
 {
@@ -234,8 +242,7 @@ int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uin
             code = fault_set(fault, KAART_CORRUPT, "feeds.db: %s: entry %llu has lost its line",
                              head->checkpoint.feed, (unsigned long long)column_number(statement, 0));
         else if ((code = column_hash(statement, 1, &leaf, fault)) == KAART_OK)
-            code = each(context, column_number(statement, 0), &leaf, sqlite3_column_blob(statement, 3),
-                        (size_t)sqlite3_column_bytes(statement, 3));
+            code = give(statement, &leaf, each, context);
         if (code != 0)
             break;
     }

@@ -254,31 +254,6 @@ int row_put(struct feeds *feeds, uint32_t generation, const struct row *row, str
     return code;
 }
 
-int line_add(struct feeds *feeds, const char *line, size_t size, uint64_t *id, struct fault *fault)
-{
-    sqlite3_stmt *statement;
-    int code = statement_get(feeds, QUERY_LINE_ADD, &statement, fault);
-    if (code != KAART_OK)
-        return code;
-    bind_bytes(statement, 1, line, size);
-    code = statement_run(feeds, statement, fault);
-    *id = (uint64_t)sqlite3_last_insert_rowid(feeds->db);
-    return code;
-}
-
-int line_delete(struct feeds *feeds, uint64_t line, bool later, struct fault *fault)
-{
-    sqlite3_stmt *statement;
-    if (line == 0)
-        return KAART_OK;
-    int code = statement_get(feeds, later ? QUERY_DEAD_ADD : QUERY_LINE_DELETE, &statement, fault);
-    if (code != KAART_OK)
-        return code;
-    bind_number(statement, 1, line);
-    feeds->bytes_linger = true;
-    return statement_run(feeds, statement, fault);
-}
-
 int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later, struct fault *fault)
 {
     sqlite3_stmt *statement;
@@ -288,75 +263,16 @@ int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bo
     bind_number(statement, 1, generation);
     bind_number(statement, 2, row->seq);
     code = statement_run(feeds, statement, fault);
+    /* A doomed generation may still name the line, whose slot is going to be used again. */
+    if (code == KAART_OK && row->line != 0)
+        code = statement_get(feeds, QUERY_ENTRY_FORGET, &statement, fault);
+    if (code == KAART_OK && row->line != 0) {
+        bind_number(statement, 1, generation);
+        bind_number(statement, 2, row->seq);
+        bind_number(statement, 3, row->line);
+        code = statement_run(feeds, statement, fault);
+    }
     if (code == KAART_OK)
         code = line_delete(feeds, row->line, later, fault);
     return code;
-}
-
-int lines_bury(struct feeds *feeds, size_t *count, struct fault *fault)
-{
-    static const enum query steps[] = {QUERY_DEAD_LINES_DELETE, QUERY_DEAD_DELETE};
-    int code = KAART_OK;
-    for (size_t i = 0; code == KAART_OK && i < 2; i++) {
-        sqlite3_stmt *statement;
-        code = statement_get(feeds, steps[i], &statement, fault);
-        if (code != KAART_OK)
-            return code;
-        bind_number(statement, 1, BATCH_ENTRIES_MAX);
-        code = statement_run(feeds, statement, fault);
-    }
-    *count = (size_t)sqlite3_changes(feeds->db);
-    return code;
-}
-
-int line_load(struct feeds *feeds, uint64_t line, char **bytes, size_t *size, struct fault *fault)
-{
-    sqlite3_stmt *statement;
-    if (line == 0)
-        return fault_set(fault, KAART_UNKNOWN, "the claim was erased");
-    int code = statement_get(feeds, QUERY_LINE_GET, &statement, fault);
-    if (code != KAART_OK)
-        return code;
-    bind_number(statement, 1, line);
-    code = statement_step(feeds, statement, fault);
-    if (code <= 0)
-        return code < 0 ? code : fault_set(fault, KAART_CORRUPT, "feeds.db: an entry's line is not there");
-    *size = (size_t)sqlite3_column_bytes(statement, 0);
-    *bytes = malloc(*size + 1);
-    if (*bytes != NULL) {
-        memcpy(*bytes, sqlite3_column_blob(statement, 0), *size);
-        (*bytes)[*size] = '\0';
-    } else {
-        code = fault_set(fault, KAART_NOMEM, "no memory");
-    }
-    sqlite3_reset(statement);
-    return *bytes != NULL ? KAART_OK : code;
-}
-
-int same_key(struct feeds *feeds, const struct entry *entry, uint64_t line, bool *same, struct fault *fault)
-{
-    char *bytes = NULL;
-    size_t size;
-    struct entry other;
-    if (line == 0) { /* forgotten: only its hash is left to go by */
-        *same = true;
-        return KAART_OK;
-    }
-    int code = line_load(feeds, line, &bytes, &size, fault);
-    if (code == KAART_OK && entry_parse(bytes, size, &other, fault) != KAART_OK)
-        code = fault_set(fault, KAART_CORRUPT, "feeds.db: a stored line is no entry");
-    if (code == KAART_OK)
-        *same = strcmp(entry->kind, other.kind) == 0 && strcmp(entry->id, other.id) == 0 &&
-                strcmp(entry->source, other.source) == 0;
-    free(bytes);
-    return code;
-}
-
-int log_truncate(struct feeds *feeds, struct fault *fault)
-{
-    int code = sqlite3_wal_checkpoint_v2(feeds->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    if (code != SQLITE_OK)
-        return store_fault(feeds, code, fault);
-    feeds->bytes_linger = false;
-    return KAART_OK;
 }

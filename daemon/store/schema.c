@@ -73,8 +73,10 @@ static const char *const migrations[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE UNIQUE INDEX entry_key ON entry(generation, key);"
     "CREATE INDEX entry_tombstone ON entry(generation, seq) WHERE op <> 0;"
-    /* AUTOINCREMENT: a doomed generation may still name the number of a line that is gone. */
-    "CREATE TABLE line(id INTEGER PRIMARY KEY AUTOINCREMENT, bytes BLOB NOT NULL) STRICT;"
+    /* Rows are appended and overwritten in place, never deleted: lines.c says why. */
+    "CREATE TABLE line(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;"
+    "CREATE TABLE free(size INTEGER NOT NULL, line INTEGER NOT NULL, PRIMARY KEY(size, line)) STRICT, "
+    "WITHOUT ROWID;"
     "CREATE TABLE dead(line INTEGER PRIMARY KEY) STRICT;"
     "CREATE TABLE node("
     "  generation INTEGER NOT NULL,"
@@ -267,7 +269,7 @@ int feeds_open(const char *path, bool write, const char *own_head, struct feeds 
     feeds->write = write;
     feeds->lock = -1;
     int code = KAART_OK;
-    if ((feeds->hasher = hasher_new()) == NULL ||
+    if ((feeds->hasher = hasher_new()) == NULL || (write && (feeds->slot = malloc(SLOT_SIZE_MAX)) == NULL) ||
         (write && own_head != NULL && (feeds->own_head = strdup(own_head)) == NULL))
         code = fault_set(fault, KAART_NOMEM, "no memory");
     if (code == KAART_OK && write)
@@ -309,5 +311,6 @@ void feeds_close(struct feeds *feeds)
         close(feeds->lock);
     hasher_free(feeds->hasher);
     free(feeds->own_head);
+    free(feeds->slot);
     free(feeds);
 }

@@ -45,7 +45,9 @@ static const char *const queries[QUERY_COUNT_] = {
     [QUERY_ENTRY_LAST] = "SELECT max(seq) FROM entry WHERE generation = ?1",
     [QUERY_ENTRY_ALL] = "SELECT e.seq, e.key, e.leaf, e.op, e.line, l.bytes FROM entry e LEFT JOIN line l ON l.id = e.line "
                         "WHERE e.generation = ?1 ORDER BY e.seq",
-    [QUERY_ENTRY_FORGET] = "UPDATE entry SET line = 0 WHERE generation = ?1 AND seq = ?2",
+    /* Elsewhere in the feed of generation ?1. */
+    [QUERY_ENTRY_FORGET] = "UPDATE entry SET line = 0 WHERE generation IN (SELECT id FROM generation WHERE id <> ?1 AND shared = 1 "
+                           "AND feed = (SELECT feed FROM generation WHERE id = ?1)) AND seq = ?2 AND line = ?3",
     /* What is replaced in ?1 (its key has an entry there) or dropped by the floor ?5 is not copied. */
     [QUERY_ENTRY_COPY] = "INSERT OR IGNORE INTO entry(generation, seq, key, op, leaf, line) "
                          "SELECT ?1, seq, key, op, leaf, line FROM entry "
@@ -66,10 +68,15 @@ static const char *const queries[QUERY_COUNT_] = {
 
     [QUERY_LINE_ADD] = "INSERT INTO line(bytes) VALUES(?1)",
     [QUERY_LINE_GET] = "SELECT bytes FROM line WHERE id = ?1",
-    [QUERY_LINE_DELETE] = "DELETE FROM line WHERE id = ?1",
+    [QUERY_LINE_OVERWRITE] = "UPDATE line SET bytes = ?1 WHERE id = ?2",
+    [QUERY_LINE_ZERO] = "UPDATE line SET bytes = zeroblob(?2) WHERE id = ?1",
+    [QUERY_SLOT_FIND] = "SELECT size, line FROM free WHERE size >= ?1 AND size <= ?2 ORDER BY size LIMIT 1",
+    [QUERY_SLOT_TAKE] = "DELETE FROM free WHERE size = ?1 AND line = ?2",
+    [QUERY_SLOT_FREE] = "INSERT INTO free(size, line) VALUES(?1, ?2)",
+    [QUERY_SLOT_LENGTH] = "SELECT length(bytes) FROM line WHERE id = ?1",
     [QUERY_DEAD_ADD] = "INSERT OR IGNORE INTO dead(line) VALUES(?1)",
-    [QUERY_DEAD_LINES_DELETE] = "DELETE FROM line WHERE id IN (SELECT line FROM dead ORDER BY line LIMIT ?1)",
-    [QUERY_DEAD_DELETE] = "DELETE FROM dead WHERE line IN (SELECT line FROM dead ORDER BY line LIMIT ?1)",
+    [QUERY_DEAD_FIND] = "SELECT line FROM dead ORDER BY line LIMIT ?1",
+    [QUERY_DEAD_DELETE] = "DELETE FROM dead WHERE line = ?1",
 
     [QUERY_NODE_CHILDREN] = "SELECT id, hash FROM node WHERE generation = ?1 AND id >= ?2 AND id < ?3",
     [QUERY_NODE_PUT] = "INSERT INTO node(generation, id, hash) VALUES(?1, ?2, ?3) "

@@ -60,7 +60,7 @@ static int verify_entry(struct feeds *feeds, sqlite3_stmt *row, uint64_t *last_s
     if (code != KAART_OK || column_number(row, 4) == 0) /* forgotten: only the leaf is left [DEATH-7] */
         return code;
     const char *line = sqlite3_column_blob(row, 5);
-    size_t size = (size_t)sqlite3_column_bytes(row, 5);
+    size_t size = line_size(line, (size_t)sqlite3_column_bytes(row, 5));
     if (line == NULL)
         return fault_set(fault, KAART_CORRUPT, "entry %llu has lost its line", (unsigned long long)seq);
     code = entry_parse(line, size, &entry, fault);
