@@ -53,7 +53,7 @@ void control_problem(struct http_exchange *exchange, int code, const char *detai
         {KAART_SYNTAX, 400, "Not valid"},
         {KAART_LIMIT, 413, "Too large"},
         {KAART_BUSY, 503, "Busy"},
-        {KAART_GUARD, 409, "Signing waits"},
+        {KAART_GUARD, 409, "Not signed yet (kaartctl status shows why, kaartctl sign decides)"},
         {KAART_CLOCK, 409, "The clock is behind"},
         {KAART_OVERTAKEN, 409, "Overtaken"},
         {KAART_CORRUPT, 500, "The database contradicts itself"},

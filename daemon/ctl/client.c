@@ -13,6 +13,8 @@
 /* An answer that is read whole: status of 10,000 peers is some 10 MB. */
 #define ANSWER_SIZE_MAX (64u * 1024 * 1024)
 #define PROBLEM_SIZE_MAX 65536
+/* While the store is busy (503), one question is asked again once a second for so long. */
+#define BUSY_SECONDS_MAX 60
 
 struct answer {
     CURL *curl;
@@ -145,9 +147,15 @@ static int ask(struct ctl *ctl, const char *method, const char *path, const char
 {
     struct answer answer = {0};
     struct fault fault;
-    long status = 0;
+    long status = 503;
+    int result = CTL_DONE;
     *json = NULL;
-    int result = perform(ctl, method, path, body, size, &answer, &status);
+    for (int second = 0; result == CTL_DONE && status == 503 && second < BUSY_SECONDS_MAX; second++) {
+        if (second > 0)
+            sleep(1);
+        answer.size = 0;
+        result = perform(ctl, method, path, body, size, &answer, &status);
+    }
     if (result == CTL_DONE && status == 404 && quiet)
         goto out;
     if (result == CTL_DONE && status != 200)

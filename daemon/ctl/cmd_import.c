@@ -153,6 +153,9 @@ static int send_batch(struct import *import)
         return ctl_say(CTL_FAILED, "out of memory");
     if (import->count > 0) {
         int code = ctl_ask(import->ctl, "POST", import->path, import->batch, import->batch_size, &answer);
+        if (code != CTL_DONE && import->added + import->changed + import->unchanged > 0 && !import->dry_run)
+            ctl_say(0, "the records before line %zu are taken; the same command again goes on from there",
+                    import->places[0].line);
         if (code != CTL_DONE)
             return code;
         for (const cJSON *result = json_get(answer, "results") ? json_get(answer, "results")->child : NULL;

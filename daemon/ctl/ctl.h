@@ -112,7 +112,7 @@ struct ctl_table;
 struct ctl_table *ctl_table_new(const char *const *headings);
 /* One cell each, as many as headings; NULL is an empty cell. Copied. */
 void ctl_table_add(struct ctl_table *table, const char *const *cells);
-/* Columns wide enough for what is in them, two blanks between, no blanks at the end of a line. */
+/* Columns wide enough for what is in them, two blanks between, no blanks at the end of a line. Nothing without rows. */
 void ctl_table_print(const struct ctl_table *table, FILE *out);
 void ctl_table_free(struct ctl_table *table);
 /* Columns that a text takes on a terminal: combining marks none, wide characters two. */

@@ -102,6 +102,8 @@ void ctl_table_add(struct ctl_table *table, const char *const *cells)
 
 void ctl_table_print(const struct ctl_table *table, FILE *out)
 {
+    if (table->rows == 1) /* headings over nothing */
+        return;
     size_t *widths = need(calloc(table->columns, sizeof(size_t)));
     for (size_t i = 0; i < table->rows * table->columns; i++) {
         size_t width = ctl_text_width(table->cells[i]);
