@@ -845,6 +845,19 @@ static void explain_next(const struct pull *pull, int64_t now_ms, char *text, si
     snprintf(text, size, "next %s %s%s", full ? "full sync" : "attempt", at > now_ms ? "in " : "", words);
 }
 
+/* How far a source of the same epoch is behind: in positions, and in time. */
+static void explain_lag(const struct pull *pull, char text[PULL_EXPLAIN_SIZE], const char *next)
+{
+    const struct checkpoint *held = &pull->held.checkpoint, *offered = &pull->offered;
+    char lag[RETRY_WORDS_SIZE];
+
+    retry_words((held->time_s - offered->time_s) * 1000, lag);
+    snprintf(text, PULL_EXPLAIN_SIZE,
+             "behind: offers size %" PRIu64 ", signed %s before the held size %" PRIu64
+             "; nothing was taken; %s",
+             offered->size, held->time_s > offered->time_s ? lag : "no time", held->size, next);
+}
+
 void pull_explain(const struct pull *pull, int64_t now_ms, char text[PULL_EXPLAIN_SIZE])
 {
     char next[96];
@@ -864,9 +877,7 @@ void pull_explain(const struct pull *pull, int64_t now_ms, char text[PULL_EXPLAI
                      "behind: offers epoch %" PRIu64 ", held is epoch %" PRIu64 "; nothing was taken; %s",
                      offered->epoch, held->epoch, next);
         else
-            snprintf(text, PULL_EXPLAIN_SIZE,
-                     "behind: offers size %" PRIu64 ", held is size %" PRIu64 "; nothing was taken; %s",
-                     offered->size, held->size, next);
+            explain_lag(pull, text, next);
         break;
     case PULL_CONDITION_CATCHING_UP:
         snprintf(text, PULL_EXPLAIN_SIZE, "catching up: %s", next);
