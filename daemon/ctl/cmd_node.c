@@ -93,7 +93,7 @@ static void print_peer(const cJSON *peer)
     if (error)
         printf("  last error %s: %s\n", ctl_ago(error_at, age), error);
     for (const cJSON *refusal = first(json_get(peer, "refusals")); refusal; refusal = refusal->next)
-        printf("  refused: %s, %.0f times\n", refusal->string, refusal->valuedouble);
+        printf("  refused %.0f x: %s\n", refusal->valuedouble, refusal->string);
 }
 
 static void add_peer_rows(struct ctl_table *table, const cJSON *peer, const char *list, const char *direction)
@@ -248,10 +248,11 @@ static void add_source_row(struct ctl_table *table, const cJSON *source)
     const cJSON *run = json_get(source, "lastRun");
     describe_counts(run, counts, sizeof(counts));
     ctl_table_add(table,
-                  (const char *const[]){json_get_string(source, "source"), json_get_string(source, "state"),
-                                        ctl_ago(json_get_string(run, "ended"), age), counts,
-                                        ctl_ago(json_get_string(source, "nextRun"), next),
-                                        json_get_string(run, "reason"), NULL});
+                  (const char *const[]){
+                      json_get_string(source, "source"), json_get_string(source, "state"),
+                      ctl_ago(json_get_string(run, "ended"), age), counts,
+                      ctl_ago(json_get_string(source, "nextRun"), next),
+                      json_get_string(source, "waitingReason") ? "" : json_get_string(run, "reason"), NULL});
 }
 
 /* What an operator has to look at: rows that are gone, and a run that waits. */
@@ -302,22 +303,43 @@ static void print_findings(const cJSON *list, const char *mark)
     }
 }
 
+/* "3 pages, 15 rows, 71 unchanged": what is not zero, in the report's order. */
+static void print_counts(const cJSON *report)
+{
+    static const char *const left_out[] = {"run", "durationMs", "waiting", "errorCount", "warningCount"};
+    const char *separator = "  ";
+    for (const cJSON *member = first(report); member; member = member->next) {
+        bool shown = cJSON_IsNumber(member) && member->valuedouble > 0;
+        for (size_t i = 0; i < COUNT(left_out); i++)
+            shown = shown && strcmp(member->string, left_out[i]) != 0;
+        if (!shown)
+            continue;
+        printf("%s%.0f %s", separator, member->valuedouble,
+               strcmp(member->string, "newlyMissing") == 0 ? "newly missing" : member->string);
+        separator = ", ";
+    }
+    puts(*separator == ' ' ? "  nothing" : "");
+}
+
 static int print_report(struct ctl *ctl, cJSON *report)
 {
-    const char *state = json_get_string(report, "state");
+    char number[64], waits[64];
+    const char *state = json_get_string(report, "state"), *reason = json_get_string(report, "reason"),
+               *name = json_get_string(report, "source"), *run = ctl_member(report, "run", number),
+               *waiting = ctl_member(report, "waiting", waits);
     bool failed = !state || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
     if (ctl->json) {
         ctl_print_json(report);
         return failed ? CTL_FAILED : CTL_DONE;
     }
-    for (const cJSON *member = first(report); member; member = member->next) {
-        if (cJSON_IsArray(member) || cJSON_IsObject(member) || cJSON_IsNull(member))
-            continue;
-        char text[64];
-        printf("%-12s %s\n", member->string, ctl_member(report, member->string, text));
-    }
+    printf("%s%s%s: %s%s%s%s\n", name ? name : "?", run ? ", run " : "", run ? run : "", state ? state : "?",
+           cJSON_IsTrue(json_get(report, "dryRun")) ? " (a dry run: nothing was changed)" : "",
+           reason ? ": " : "", reason ? reason : "");
+    print_counts(report);
     print_findings(json_get(report, "errors"), "");
     print_findings(json_get(report, "warnings"), "warning: ");
+    if (waiting)
+        printf("  to carry out its retractions: kaartctl source accept %s %s\n", name ? name : "?", waiting);
     cJSON_Delete(report);
     return failed ? CTL_FAILED : CTL_DONE;
 }

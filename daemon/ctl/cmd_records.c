@@ -285,29 +285,64 @@ static void describe_origin(const cJSON *claim, char *text, size_t size)
     text[size - 1] = '\0';
 }
 
+/* Origins that the fields of one record come from; a record of more is cut to the last of them. */
+#define ORIGINS_MAX 64
+
+struct origins {
+    char text[ORIGINS_MAX][256];
+    size_t count;
+};
+
+/* The number, from 1, under which this origin is listed below the fields. */
+static size_t number_of(struct origins *origins, const cJSON *claim)
+{
+    char text[sizeof(origins->text[0])];
+    describe_origin(claim, text, sizeof(text));
+    for (size_t i = 0; i < origins->count; i++)
+        if (strcmp(origins->text[i], text) == 0)
+            return i + 1;
+    if (origins->count < ORIGINS_MAX)
+        strcpy(origins->text[origins->count++], text);
+    return origins->count;
+}
+
+static void add_field_row(struct ctl_table *table, const cJSON *member, const cJSON *from,
+                          struct origins *origins, bool *differs)
+{
+    char number[32] = "";
+    char *value = ctl_value_text(member);
+    bool contested = cJSON_IsTrue(json_get(from, "differs"));
+    if (from)
+        snprintf(number, sizeof(number), "[%zu]%s", number_of(origins, from), contested ? "*" : "");
+    *differs = *differs || contested;
+    ctl_table_add(table, (const char *const[]){member->string, number, value, NULL});
+    free(value);
+}
+
 static void print_record(const cJSON *answer)
 {
     const cJSON *record = json_get(answer, "record"), *provenance = json_get(answer, "provenance");
     const char *missing = json_get_string(answer, "missingSince"), *kind = json_get_string(answer, "kind"),
-               *id = json_get_string(answer, "id");
-    char origin[512];
-    printf("%s %s\n", kind ? kind : "", id ? id : "");
+               *id = json_get_string(answer, "id"), *name = json_get_string(answer, "name");
+    struct origins *origins = calloc(1, sizeof(*origins));
+    bool differs = false;
+    if (!origins)
+        return;
+    printf("%s %s%s%s\n", kind ? kind : "", id ? id : "", name && *name ? ", " : "", name ? name : "");
     if (missing)
         printf("not in the register since %s\n", missing);
     struct ctl_table *table = ctl_table_new((const char *const[]){"FIELD", "FROM", "VALUE", NULL});
-    for (const cJSON *member = record ? record->child : NULL; member; member = member->next) {
-        if (strcmp(member->string, "id") == 0)
-            continue;
-        const cJSON *from = json_get(provenance, member->string);
-        char *value = ctl_value_text(member);
-        origin[0] = '\0';
-        if (from)
-            describe_origin(from, origin, sizeof(origin));
-        ctl_table_add(table, (const char *const[]){member->string, origin, value, NULL});
-        free(value);
-    }
+    for (const cJSON *member = record ? record->child : NULL; member; member = member->next)
+        if (strcmp(member->string, "id") != 0)
+            add_field_row(table, member, json_get(provenance, member->string), origins, &differs);
     ctl_table_print(table, stdout);
     ctl_table_free(table);
+    putchar('\n');
+    for (size_t i = 0; i < origins->count; i++)
+        printf("[%zu] %s\n", i + 1, ctl_text_clean(origins->text[i]));
+    if (differs)
+        printf("*   others say something else: kaartctl why %s\n", id ? id : "");
+    free(origins);
 }
 
 static int ask_record(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
@@ -384,7 +419,7 @@ int ctl_why(struct ctl *ctl, const struct ctl_command *command, int argc, char *
 
 /* ---- search ---- */
 
-/* Whether the place where the words were found is another than the name. */
+/* Whether the words were found elsewhere than in the name. */
 static bool says_more(const cJSON *hit)
 {
     const char *snippet = json_get_string(hit, "snippet"), *name = json_get_string(hit, "name");
@@ -395,6 +430,13 @@ static bool says_more(const cJSON *hit)
             return true;
     }
     return false;
+}
+
+/* The address, else the text in which the words were found. */
+static const char *where(const cJSON *hit)
+{
+    const char *place = json_get_string(hit, "place");
+    return place && *place ? place : says_more(hit) ? json_get_string(hit, "snippet") : "";
 }
 
 int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
@@ -422,12 +464,10 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
         return ctl_print_json(answer);
     if (!answer->child)
         printf("nothing found for \"%s\"\n", query);
-    struct ctl_table *table = ctl_table_new((const char *const[]){"ID", "KIND", "NAME", "PLACE", "", NULL});
+    struct ctl_table *table = ctl_table_new((const char *const[]){"ID", "KIND", "NAME", "WHERE", NULL});
     for (const cJSON *hit = answer->child; hit; hit = hit->next)
-        ctl_table_add(table,
-                      (const char *const[]){json_get_string(hit, "id"), json_get_string(hit, "kind"),
-                                            json_get_string(hit, "name"), json_get_string(hit, "place"),
-                                            says_more(hit) ? json_get_string(hit, "snippet") : "", NULL});
+        ctl_table_add(table, (const char *const[]){json_get_string(hit, "id"), json_get_string(hit, "kind"),
+                                                   json_get_string(hit, "name"), where(hit), NULL});
     if (answer->child)
         ctl_table_print(table, stdout);
     ctl_table_free(table);
