@@ -283,6 +283,19 @@ static void read_headers(struct loader *l, const cJSON *json, struct mapping_lis
     loader_leave(l, before);
 }
 
+/* Where the register wants its key in a header of its own ("apikey"). */
+static void read_token_header(struct loader *l, const cJSON *json, struct mapping_listing *listing)
+{
+    const char *name = loader_text(l, json, "token-header", false);
+    size_t size = name != NULL ? strlen(name) : 0;
+    if (name != NULL &&
+        (size > 64 ||
+         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != size))
+        loader_bad(l, "token-header", "must be the name of a header, such as \"apikey\"");
+    else
+        listing->token_header = name;
+}
+
 static void read_tables(struct loader *l, const cJSON *tables)
 {
     const cJSON *table = NULL;
@@ -307,13 +320,14 @@ static void read_document(struct loader *l, const cJSON *json)
     const cJSON *version = json_get(json, "mapping");
     if (!loader_is_object(l, json, "a mapping file"))
         return;
-    loader_only(l, json, "mapping description rows paging etag headers tables records");
+    loader_only(l, json, "mapping description rows paging etag headers token-header tables records");
     if (!cJSON_IsNumber(version) || version->valuedouble != MAPPING_VERSION)
         loader_bad(l, "mapping", "must be %d, the version of the format", MAPPING_VERSION);
     read_rows(l, json_get(json, "rows"), &l->mapping->listing);
     read_paging(l, json_get(json, "paging"), &l->mapping->listing);
     l->mapping->listing.etag_covers_listing = loader_word(l, json, "etag", etags, 0) == 1;
     read_headers(l, json_get(json, "headers"), &l->mapping->listing);
+    read_token_header(l, json, &l->mapping->listing);
     read_tables(l, json_get(json, "tables"));
     read_records(l, json_get(json, "records"));
 }

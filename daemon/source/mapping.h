@@ -62,6 +62,7 @@ struct mapping_listing { /* borrowed from the mapping; absent strings are NULL *
     long size;                  /* rows a page; 0: unknown */
     long first;                 /* number of the first page */
     const cJSON *headers;       /* object of strings to send */
+    const char *token_header;   /* the header that carries the token; NULL: Authorization: Bearer */
 };
 const struct mapping_listing *mapping_listing(const struct mapping *mapping);
 

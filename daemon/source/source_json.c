@@ -64,7 +64,7 @@ static void wipe_free(char *secret)
 static void free_fetch(struct page_fetch *fetch)
 {
     for (size_t i = 0; i < fetch->header_count; i++)
-        free(fetch->headers[i]);
+        wipe_free(fetch->headers[i]); /* one may hold the token */
     for (size_t i = 0; fetch->pins != NULL && fetch->pins[i] != NULL; i++)
         free(fetch->pins[i]);
     free(fetch->pins);
@@ -272,6 +272,8 @@ static bool add_header(struct page_fetch *fetch, const char *name, const char *v
 
 static bool copy_headers(struct page_fetch *fetch, const struct page_request *request)
 {
+    if (request->token_header != NULL && !add_header(fetch, request->token_header, request->token))
+        return false;
     const cJSON *header = NULL;
     bool accepts = false;
     cJSON_ArrayForEach(header, request->headers)
@@ -316,7 +318,8 @@ int page_fetch_start(uv_loop_t *loop, struct http_client *client, const struct p
     fetch->allow_plain_http = request->allow_plain_http;
     fetch->size_max = request->size_max;
     fetch->deadline = uv_now(loop) + request->time_max_ms;
-    if (!copy(&fetch->url, request->url) || !copy(&fetch->bearer, request->bearer) ||
+    if (!copy(&fetch->url, request->url) ||
+        !copy(&fetch->bearer, request->token_header == NULL ? request->token : NULL) ||
         !copy(&fetch->tls_ca_file, request->tls_ca_file) ||
         !copy(&fetch->client_certificate, request->client_certificate) ||
         !copy(&fetch->client_key, request->client_key) || !copy(&fetch->proxy, request->proxy) ||

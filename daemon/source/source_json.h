@@ -15,7 +15,8 @@ struct page_fetch;
 struct page_request { /* everything is copied, but `pins` and `headers` need to last only for page_fetch_start
                          as well */
     const char *url;
-    const char *bearer;        /* NULL: none */
+    const char *token;         /* NULL: none */
+    const char *token_header;  /* carries the token; NULL: Authorization: Bearer */
     const cJSON *headers;      /* object of strings, or NULL */
     const char *etag;          /* of what is known: If-None-Match; NULL: ask unconditionally */
     const char *last_modified; /* If-Modified-Since; NULL */

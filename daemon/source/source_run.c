@@ -486,7 +486,8 @@ static void fetch(struct source_run *run)
     run->conditional = may_ask_conditionally(run);
     struct page_request request = {
         .url = run->url,
-        .bearer = run->token,
+        .token = run->token,
+        .token_header = mapping_listing(run->mapping)->token_header,
         .headers = mapping_listing(run->mapping)->headers,
         .etag = run->conditional ? json_get_string(run->state, "etag") : NULL,
         .last_modified = run->conditional ? json_get_string(run->state, "lastModified") : NULL,

@@ -29,6 +29,7 @@ HTML = b"<!DOCTYPE html><html><head><title>Onderhoud</title></head><body><h1>Wij
 class ContractedCareServer:
     def __init__(self, token, data=DATA, port=0, page_size=5):
         self.token, self.path, self.page_size = token, data, page_size
+        self.token_header = None         # instead of Authorization: Bearer
         self.lock = threading.Lock()
         self.requests, self.requests_with_token, self.pages_served, self.not_modified = 0, 0, 0, 0
         self.log = []                    # (path with query, status) of every request to the list
@@ -148,7 +149,8 @@ class ContractedCareServer:
             self.requests += 1
             self._reload_if_changed()
             mode = self._take_mode()
-            if headers.get("Authorization") != f"Bearer {self.token}" or mode == "denied":
+            given = headers.get(self.token_header) if self.token_header else headers.get("Authorization", "").removeprefix("Bearer ")
+            if given != self.token or mode == "denied":
                 return 401, {"WWW-Authenticate": "Bearer", "Content-Type": "application/problem+json"}, b'{"title":"Geen toegang","status":401}'
             self.requests_with_token += 1
             if mode == "error":

@@ -309,6 +309,46 @@ class Trouble(SourceCase):
         self.node.write("token", TOKEN + "\n")
         self.assertIn(self.run_source()["state"], ("ok", "not-modified"))
 
+    def test_an_api_key(self):
+        with open(MAPPING, encoding="utf-8") as file:
+            mapping = json.load(file)
+        mapping["token-header"] = "apikey"
+        self.care.token_header = "apikey"
+        self.assertEqual(self.run_source()["state"], "failed")
+        self.node.sources[0][1]["mapping"] = self.node.write("mapping.json", mapping)
+        self.reload()
+        self.assertEqual(self.run_source()["state"], "ok")
+
+    def reload(self):
+        self.node.reload()
+        self.nodes.wait(lambda: "reload" in self.node.tail(3), 10, "the reload")
+
+    def test_a_faulty_mapping_says_where(self):
+        before = self.live()
+        with open(MAPPING, encoding="utf-8") as file:
+            mapping = json.load(file)
+        mapping["records"][0]["fields"]["name"]["as"] = "tekst"
+        self.node.sources[0][1]["mapping"] = self.node.write("mapping.json", mapping)
+        self.reload()
+        report = self.run_source()
+        self.assertEqual(report["state"], "failed")
+        self.assertIn("/records/0/fields/name/as: must be one of", report["reason"])
+        self.assertEqual(self.live(), before)
+
+    def test_a_source_leaves_and_comes_back(self):
+        """A reload without the source ends it, and its claims stay; with it, it goes on where it was."""
+        before, sources = self.claims(), self.node.sources
+        self.node.sources = []
+        self.reload()
+        self.nodes.wait(lambda: self.node.json("sources") == [], 10, "no sources")
+        self.assertNotEqual(self.node.run("source", "run", NAME).returncode, 0)
+        self.assertEqual(self.claims(), before)
+        self.node.sources = sources
+        self.reload()
+        self.nodes.wait(lambda: self.node.json("sources") and self.status()["state"] != "never run", 10, "the source")
+        report = self.run_source()
+        self.assertEqual((report["state"], report["run"]), ("not-modified", self.first["run"] + 1))
+
     def test_a_register_that_is_down(self):
         self.care.close()
         report = self.run_source()

@@ -479,6 +479,8 @@ static void test_bad_files(void **state)
     expect_fault(
         "{'mapping':1,'rows':'','headers':{'Authorization':'Bearer x'},'records':[" RECORD("'a':'/x'") "]}",
         "/headers/Authorization", "secret");
+    expect_fault("{'mapping':1,'rows':'','token-header':'a b','records':[" RECORD("'a':'/x'") "]}",
+                 "/token-header", "name of a header");
     expect_fault(ONE("'a':'naam'"), "/records/0/fields/a",
                  "is no JSON Pointer such as \"/naam\"; a fixed text is written");
     expect_fault(ONE("'a':{'pointer':'/x','template':'{/y}'}"), "/records/0/fields/a", "only one of pointer");
@@ -533,7 +535,7 @@ static void test_listing(void **state)
     (void)state;
     struct mapping *mapping =
         load("{'mapping':1,'rows':{'pointer':'/a/b','form':'members','total':'/n'},'etag':'listing',"
-             "'headers':{'Accept':'application/hal+json'},"
+             "'headers':{'Accept':'application/hal+json'},'token-header':'apikey',"
              "'paging':{'type':'hal'},'records':[" RECORD("'a':'/x'") "]}");
     const struct mapping_listing *listing = mapping_listing(mapping);
     assert_string_equal(listing->rows, "/a/b");
@@ -542,6 +544,7 @@ static void test_listing(void **state)
     assert_int_equal(listing->paging, MAPPING_PAGING_NEXT);
     assert_string_equal(listing->next, "/_links/next/href");
     assert_true(listing->etag_covers_listing);
+    assert_string_equal(listing->token_header, "apikey");
     mapping_free(mapping);
 }
 
