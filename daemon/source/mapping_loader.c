@@ -87,19 +87,25 @@ bool loader_is_object(struct loader *l, const cJSON *json, const char *what)
     return false;
 }
 
-/* Every member must be one of `allowed` (separated by blanks). */
+/* Whether a word is among those of a list with blanks between. */
+static bool is_among(const char *words, const char *word)
+{
+    size_t size = strlen(word);
+    while (*words != '\0') {
+        size_t length = strcspn(words, " ");
+        if (length == size && memcmp(words, word, size) == 0)
+            return true;
+        words += length + strspn(words + length, " ");
+    }
+    return false;
+}
+
 void loader_only(struct loader *l, const cJSON *object, const char *allowed)
 {
     const cJSON *member = NULL;
     cJSON_ArrayForEach(member, object)
     {
-        size_t size = strlen(member->string);
-        const char *found = loader_is_remark(member->string) ? member->string : NULL;
-        for (const char *p = allowed; found == NULL && (p = strstr(p, member->string)) != NULL; p++) {
-            if ((p == allowed || p[-1] == ' ') && (p[size] == ' ' || p[size] == '\0') && size > 0)
-                found = p;
-        }
-        if (found == NULL)
+        if (!loader_is_remark(member->string) && !is_among(allowed, member->string))
             loader_bad(l, member->string, "is unknown here; known are: %s", allowed);
     }
 }

@@ -479,6 +479,7 @@ static void test_bad_files(void **state)
     expect_fault(
         "{'mapping':1,'rows':'','headers':{'Authorization':'Bearer x'},'records':[" RECORD("'a':'/x'") "]}",
         "/headers/Authorization", "secret");
+    expect_fault("{'mapping':1,'rows':'','':1,'records':[" RECORD("'a':'/x'") "]}", "/", "unknown here");
     expect_fault("{'mapping':1,'rows':'','token-header':'a b','records':[" RECORD("'a':'/x'") "]}",
                  "/token-header", "name of a header");
     expect_fault(ONE("'a':'naam'"), "/records/0/fields/a",
