@@ -16,6 +16,7 @@
 #include "protocol/hash.h"
 #include "tests/unit/loopback.h"
 
+#include <ifaddrs.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
@@ -805,6 +806,88 @@ static void test_connection_limits(void **state)
     stop();
 }
 
+/* An address of this machine that is not loopback; false: there is none. */
+static bool outer_address(struct sockaddr_in *out)
+{
+    struct ifaddrs *all = NULL, *one;
+    bool found = false;
+
+    if (getifaddrs(&all))
+        return false;
+    for (one = all; one && !found; one = one->ifa_next) {
+        if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET)
+            continue;
+        memcpy(out, one->ifa_addr, sizeof(*out));
+        found = ntohl(out->sin_addr.s_addr) >> 24 != 127;
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+static void expect_from_outside(const char *const *proxies, const char *wanted)
+{
+    struct http_listen_options options = {.host = "0.0.0.0", .behind_proxy = proxies};
+    struct sockaddr_in address;
+    struct caller caller;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    start(&options, NULL);
+    assert_true(outer_address(&address));
+    address.sin_port = htons(http_server_port(server));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    caller = caller_adopt(fd);
+    caller_say(&caller, "GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    caller_wait_closed(&caller);
+    if (wanted)
+        assert_non_null(strstr(caller.got, wanted));
+    else
+        assert_int_equal(caller.size, 0);
+    caller_close(&caller);
+    stop();
+}
+
+/* Plain HTTP is for loopback and for configured proxies, whatever address it listens on. */
+static void test_plain_from_outside(void **state)
+{
+    struct sockaddr_in address;
+    char text[INET_ADDRSTRLEN];
+    const char *proxies[] = {"203.0.113.77", text, NULL}, *others[] = {"203.0.113.77", NULL};
+
+    (void)state;
+    if (!outer_address(&address))
+        skip();
+    inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text));
+    expect_from_outside(NULL, NULL);
+    expect_from_outside(others, NULL);
+    expect_from_outside(proxies, text);
+}
+
+static void test_ipv6(void **state)
+{
+    struct http_listen_options options = {.host = "::1"};
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct caller caller;
+    struct fault fault;
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+    (void)state;
+    loop_open();
+    if (fd < 0 || http_server_start(&test_loop, &options, NULL, handle, NULL, &server, &fault)) {
+        close(fd);
+        loop_close();
+        skip(); /* no IPv6 on this machine */
+    }
+    uv_timer_init(&test_loop, &seen.resume);
+    address.sin6_port = htons(http_server_port(server));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    caller = caller_adopt(fd);
+    caller_say(&caller, "GET /who HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n");
+    caller_wait_closed(&caller);
+    assert_non_null(strstr(caller.got, "address=::1"));
+    caller_close(&caller);
+    stop();
+}
+
 static void test_unix_socket(void **state)
 {
     char directory[] = "/tmp/kaartd-test-XXXXXX", path[64];
@@ -956,6 +1039,8 @@ int main(void)
         cmocka_unit_test(test_gone_in_body),
         cmocka_unit_test(test_half_closed),
         cmocka_unit_test(test_connection_limits),
+        cmocka_unit_test(test_plain_from_outside),
+        cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_unix_socket),
         cmocka_unit_test(test_bad_listeners),
         cmocka_unit_test(test_client_cert_field),
