@@ -88,11 +88,24 @@ static void hand_type(struct puller *puller, enum pull_event_type type)
     hand(puller, &event);
 }
 
+/* The store's texts begin with the feed, which is said already wherever they are shown. */
+static const char *without_feed(const struct puller *puller, const char *text)
+{
+    size_t size = strlen(puller->feed);
+
+    return text && strncmp(text, puller->feed, size) == 0 && strncmp(text + size, ": ", 2) == 0
+               ? text + size + 2
+               : text;
+}
+
 static void hand_failure(struct puller *puller, enum pull_event_type type, int code, bool local,
                          int64_t retry_after_ms, const char *text)
 {
-    struct pull_event event = {
-        .type = type, .code = code, .local = local, .retry_after_ms = retry_after_ms, .text = text};
+    struct pull_event event = {.type = type,
+                               .code = code,
+                               .local = local,
+                               .retry_after_ms = retry_after_ms,
+                               .text = without_feed(puller, text)};
 
     hand(puller, &event);
 }

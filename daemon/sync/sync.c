@@ -155,18 +155,16 @@ static void add_feed(struct sync *sync, struct sync_peer *peer, const struct con
     const struct config *config = sync->node->config;
 
     if (pulls(config, configured, feed) && !find_puller(peer, feed)) {
-        struct puller *puller = puller_new(sync, peer, feed);
-        if (puller) {
-            *puller_link(puller) = peer->pullers;
-            peer->pullers = puller;
-        }
+        struct puller **end = &peer->pullers;
+        while (*end)
+            end = puller_link(*end);
+        *end = puller_new(sync, peer, feed);
     }
     if (pushes(config, configured, feed) && !find_pusher(peer, feed)) {
-        struct pusher *pusher = pusher_new(sync, peer, feed);
-        if (pusher) {
-            *pusher_link(pusher) = peer->pushers;
-            peer->pushers = pusher;
-        }
+        struct pusher **end = &peer->pushers;
+        while (*end)
+            end = pusher_link(*end);
+        *end = pusher_new(sync, peer, feed);
     }
 }
 
@@ -215,6 +213,9 @@ void sync_reload(struct sync *sync)
         if (!peer)
             continue;
         drop_unwanted(sync, peer, configured);
+        for (size_t k = 0; k < configured->feed_key_count;
+             k++) /* its own first: that is how they are shown */
+            add_feed(sync, peer, configured, configured->feed_keys[k].name);
         for (size_t j = 0; j < config->feed_count; j++)
             add_feed(sync, peer, configured, config->feeds[j].name);
         for (size_t j = 0; j < config->peer_count; j++)
@@ -407,14 +408,14 @@ bool sync_pulls(const struct sync *sync, const char *feed)
 
 /* ---- status ---- */
 
-/* The worst of its feeds, in one word, for a table. */
+/* The worst of its feeds, in one word, for a table. That it does not relay some feed is worth a word only if it has none at all. */
 static const char *peer_state(const struct sync_peer *peer, const struct config_peer *configured)
 {
     static const enum pull_condition worst_first[] = {PULL_CONDITION_FROZEN,   PULL_CONDITION_REFUSED,
                                                       PULL_CONDITION_LOCAL,    PULL_CONDITION_UNREACHABLE,
                                                       PULL_CONDITION_FULL_DUE, PULL_CONDITION_CATCHING_UP,
-                                                      PULL_CONDITION_BEHIND,   PULL_CONDITION_ABSENT,
-                                                      PULL_CONDITION_NEW,      PULL_CONDITION_IN_STEP};
+                                                      PULL_CONDITION_BEHIND,   PULL_CONDITION_IN_STEP,
+                                                      PULL_CONDITION_NEW,      PULL_CONDITION_ABSENT};
 
     if (configured && configured->suspended)
         return "suspended";
