@@ -86,7 +86,9 @@ const char *guard_reason(const struct guard *guard)
 
 bool guard_must_ask(const struct guard *guard, size_t peer)
 {
-    return guard->state == GUARD_WAITING && peer < guard->peer_count && guard->answers[peer] == ANSWER_NONE;
+    /* One that did not hold the feed may have got it meanwhile, from another peer. */
+    return guard->state == GUARD_WAITING && peer < guard->peer_count &&
+           guard->answers[peer] != ANSWER_COMPARED;
 }
 
 static void enter(struct guard *guard, enum guard_state state, struct guard_effect *effect,
