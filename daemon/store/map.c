@@ -3,6 +3,7 @@
  *
  *     feed          how far each feed was followed             state       policy, day, cursor, change count
  *     claim         which record a live claim is about         record      resolved row: JSON, provenance, search text
+ *     link          which record is another's alias
  *     confirmation  when a source last found all unchanged     search      FTS5 over record's text
  *
  * Claims hold no text: the line stays in feeds.db, so that nothing of an erased claim is kept twice. All of it can be
@@ -76,12 +77,21 @@ static const char schema[] =
     "  json TEXT NOT NULL,"
     "  provenance TEXT NOT NULL"
     ") STRICT;"
+    "CREATE TABLE link(relation INTEGER PRIMARY KEY, alias BLOB NOT NULL, main BLOB NOT NULL) STRICT;"
+    "CREATE INDEX link_alias ON link(alias, main);"
+    "CREATE INDEX link_main ON link(main, alias);"
     "CREATE INDEX record_key ON record(kind, uuid, shown);"
     "CREATE INDEX record_next_day ON record(next_day) WHERE next_day IS NOT NULL;"
     "CREATE VIRTUAL TABLE search USING fts5(name, alternate, place, summary, content='record', "
     "content_rowid='id',"
     "  tokenize='unicode61 remove_diacritics 2', prefix='2 3');"
     "INSERT INTO search(search, rank) VALUES('rank', 'bm25(10.0, 5.0, 2.0, 1.0)');";
+
+/* All kinds that can be merged, so that the index on (kind, uuid) serves for a uuid alone. */
+#define ANY_KIND                                                                                             \
+    "kind IN ('organization', 'service', 'location', 'service_at_location', 'program', 'taxonomy_term', "    \
+    "'contract',"                                                                                            \
+    " 'activity', 'request', 'professional')"
 
 static const char *const queries[QUERY_COUNT] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
@@ -136,6 +146,23 @@ static const char *const queries[QUERY_COUNT] = {
         " summary = ?8, json = ?9, provenance = ?10 WHERE id = ?1",
     [Q_RECORD_DELETE] = "DELETE FROM record WHERE id = ?1",
     [Q_RECORD_MARK] = "UPDATE record SET next_day = 0 WHERE id = ?1",
+    [Q_RECORD_MARK_ID] = "UPDATE record SET next_day = 0 WHERE " ANY_KIND " AND uuid = ?1",
+    [Q_RECORD_MARK_MAINS] = "UPDATE record SET next_day = 0 WHERE " ANY_KIND
+                            " AND uuid IN (SELECT main FROM link WHERE alias = ?1)",
+    [Q_RECORD_MARK_ALIASES] = "UPDATE record SET next_day = 0 WHERE " ANY_KIND
+                              " AND uuid IN (SELECT alias FROM link WHERE main = ?1)",
+    [Q_LINK_GET] = "SELECT alias, main FROM link WHERE relation = ?1",
+    [Q_LINK_PUT] =
+        "INSERT INTO link VALUES(?1, ?2, ?3) ON CONFLICT(relation) DO UPDATE SET alias = excluded.alias,"
+        " main = excluded.main",
+    [Q_LINK_DELETE] = "DELETE FROM link WHERE relation = ?1",
+    [Q_LINK_MAIN] = "SELECT l.main FROM link l WHERE l.alias = ?1"
+                    " AND NOT EXISTS (SELECT 1 FROM link o WHERE o.alias = ?1 AND o.main <> l.main)"
+                    " AND NOT EXISTS (SELECT 1 FROM link o WHERE o.alias = l.main) LIMIT 1",
+    [Q_LINK_PARTS] =
+        "SELECT DISTINCT l.alias FROM link l WHERE l.main = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM link o WHERE o.alias = ?1)"
+        " AND NOT EXISTS (SELECT 1 FROM link o WHERE o.alias = l.alias AND o.main <> ?1) ORDER BY l.alias",
     [Q_RECORD_ANY] = "SELECT 1 FROM record LIMIT 1",
     [Q_RECORD_DUE] = "SELECT id FROM record WHERE next_day <= ?1 AND +id > ?2 ORDER BY +id LIMIT ?3",
     [Q_RECORD_AFTER] = "SELECT id FROM record WHERE id > ?1 ORDER BY id LIMIT ?2",
@@ -479,6 +506,7 @@ int map_open(const char *path, const char *feeds_path, bool write, struct map **
     if (!map)
         return fault_set(fault, KAART_NOMEM, "out of memory");
     map->write = write;
+    map->links_changed = true; /* perhaps, before we were here */
     map->path = strdup(path);
     map->feeds_path = strdup(feeds_path);
     map->hasher = hasher_new();

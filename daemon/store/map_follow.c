@@ -147,31 +147,6 @@ static int resolve_touched(struct batch *batch, struct fault *fault)
 
 /* ---- claims ---- */
 
-static int record_of(struct map *map, const char *kind, const char *id, int64_t *record, struct fault *fault)
-{
-    sqlite3_stmt *statement;
-    int code = map_statement(map, Q_RECORD_FIND, &statement, fault);
-    if (code)
-        return code;
-    map_bind_text(statement, 1, kind);
-    map_bind_uuid(statement, 2, id);
-    code = map_step(map, statement, fault);
-    if (code > 0) {
-        *record = sqlite3_column_int64(statement, 0);
-        sqlite3_reset(statement);
-        return KAART_OK;
-    }
-    if (!code)
-        code = map_statement(map, Q_RECORD_INSERT, &statement, fault);
-    if (code)
-        return code;
-    map_bind_text(statement, 1, kind);
-    map_bind_uuid(statement, 2, id);
-    code = map_run(map, statement, fault);
-    *record = sqlite3_last_insert_rowid(map->db);
-    return code;
-}
-
 static void bind_key(sqlite3_stmt *statement, int64_t feed, const struct entry_key *key)
 {
     sqlite3_bind_int64(statement, 1, feed);
@@ -256,7 +231,7 @@ static int take_claim(struct batch *batch, const struct entry_key *key, struct l
     if (code > 0 && held.seq == (int64_t)claim->seq && hash_equal(&held.leaf, &claim->leaf))
         return held.sweep == batch->feed->sweep ? KAART_OK : sweep_claim(batch, key, fault);
     int64_t record = held.record;
-    code = code > 0 ? KAART_OK : record_of(batch->map, claim->kind, claim->id, &record, fault);
+    code = code > 0 ? KAART_OK : map_record_of(batch->map, claim->kind, claim->id, &record, fault);
     if (code)
         return code;
     int checked = record_check(claim->kind, claim->id, claim->body, AUDIENCE_PUBLIC, NULL, NULL);
@@ -757,15 +732,20 @@ static int resolve_listed(struct batch *batch, sqlite3_stmt *statement, size_t r
     return code;
 }
 
-/* [RES-12] Once through those that are due: what stays due (its feed is moving) waits for the next pass. */
+/* [RES-12] Once through those that are due, and again where a link made others due behind us: what then stays due (its feed
+ * is moving) waits for the next pass. */
 static int resolve_due(struct batch *batch, struct fault *fault)
 {
     int64_t last = 0;
     size_t count = 1;
     int code = map_state_number(batch->map, "due", &last, fault);
-    while (!code && count && batch->used < batch->limit) {
+    while (!code && (count || batch->map->links_changed) && batch->used < batch->limit) {
         sqlite3_stmt *statement;
         size_t room = batch->limit - batch->used;
+        if (!count) {
+            batch->map->links_changed = false;
+            last = 0;
+        }
         code = map_statement(batch->map, Q_RECORD_DUE, &statement, fault);
         if (code)
             break;
@@ -774,7 +754,7 @@ static int resolve_due(struct batch *batch, struct fault *fault)
         sqlite3_bind_int64(statement, 3, (int64_t)room);
         code = resolve_listed(batch, statement, room, &last, &count, fault);
     }
-    if (!code && count) {
+    if (!code && (count || batch->map->links_changed)) {
         batch->more = true;
         return map_state_put_number(batch->map, "due", last, fault);
     }
@@ -893,10 +873,10 @@ static int follow(struct batch *batch, struct fault *fault)
     code = note_policy_and_day(batch, fault);
     if (!code)
         code = follow_feeds(batch, fault);
-    if (!code && !batch->more)
-        code = resolve_due(batch, fault);
     if (!code)
         code = resolve_all(batch, fault);
+    if (!code && !batch->more)
+        code = resolve_due(batch, fault);
     if (!code)
         code = note_state(batch, changes, fault);
     if (!code)

@@ -3,7 +3,9 @@
  *
  *     map.c          open, schema, statements, state
  *     map_follow.c   feeds -> claims; which records are due
+ *     map_claims.c   the claims about a record, out of their lines
  *     map_record.c   claims of a record -> resolved row, its provenance and search text
+ *     map_link.c     records that are the same
  *     map_read.c     get, export, status
  *     map_why.c      the whole story of one record
  *     map_search.c   what a person typed -> FTS5
@@ -55,6 +57,14 @@ enum map_query {
     Q_RECORD_UPDATE,
     Q_RECORD_DELETE,
     Q_RECORD_MARK,
+    Q_RECORD_MARK_ID,
+    Q_RECORD_MARK_MAINS,
+    Q_RECORD_MARK_ALIASES,
+    Q_LINK_GET,
+    Q_LINK_PUT,
+    Q_LINK_DELETE,
+    Q_LINK_MAIN,
+    Q_LINK_PARTS,
     Q_RECORD_ANY,
     Q_RECORD_DUE,
     Q_RECORD_AFTER,
@@ -80,6 +90,7 @@ struct map {
     bool write;
     dev_t device; /* of the file that is open; a rebuilt map is another one */
     ino_t inode;
+    bool links_changed;    /* records were marked as due by a link */
     struct policy *policy; /* what the map was resolved with; read from the state, kept by hash */
     /* The map's sum, kept until something changes. */
     int64_t sum_changes;
@@ -129,14 +140,14 @@ void map_uuid_text(const uint8_t bytes[16], char text[UUID_TEXT_SIZE + 1]);
 void map_bind_uuid(sqlite3_stmt *statement, int place, const char *text);
 void map_bind_text(sqlite3_stmt *statement, int place, const char *text);
 
-/* ---- map_record.c ---- */
+/* ---- map_claims.c ---- */
 
 /* Reads a line; the caller frees with loaded_clear. Sets everything of `claim` but confirmation and `invalid`. */
 int loaded_read(struct loaded *loaded, const char *feed, int64_t feed_id, const struct hash *leaf,
                 const char *line, size_t size, struct fault *fault);
 void loaded_clear(struct loaded *loaded);
 
-/* All claims of a record, in order of (feed, seq). Those whose line is gone are left out and *incomplete is set. */
+/* All claims about some records, in order of (feed, seq). Those whose line is gone are left out and *incomplete is set. */
 struct record_claims {
     struct loaded **items;
     bool *owned; /* else the batch's */
@@ -144,15 +155,43 @@ struct record_claims {
     size_t count;
     bool incomplete;
 };
-/* `parsed`: claims about it that a batch has in memory, a chain by `next`; may be NULL. */
-int record_claims_load(struct map *map, int64_t record, struct loaded *parsed, struct record_claims *out,
-                       struct fault *fault);
+/* `parsed`: claims about them that a batch has in memory, a chain by `next`; may be NULL. */
+int record_claims_load(struct map *map, const int64_t *records, size_t record_count, struct loaded *parsed,
+                       struct record_claims *out, struct fault *fault);
 void record_claims_clear(struct record_claims *claims);
-
 /* The newest live confirmation of the claim's source in its feed. */
 int map_add_confirmation(struct map *map, struct claim *claim, int64_t feed_id, struct fault *fault);
 
-/* Resolves a record and writes its row and search text; deletes the row when no claim is left. */
+/* ---- map_link.c ---- */
+
+struct record_place {
+    int64_t record;
+    char kind[NAME_MAX_SIZE + 1], id[UUID_TEXT_SIZE + 1];
+};
+/* KAART_UNKNOWN (without a text): there is no such row. */
+int map_record_place(struct map *map, int64_t record, struct record_place *out, struct fault *fault);
+/* The row of (kind, id), made if there is none. */
+int map_record_of(struct map *map, const char *kind, const char *id, int64_t *record, struct fault *fault);
+/* The main record of an alias whose link is in force; empty where there is none. */
+int map_link_main(struct map *map, const struct record_place *place, char main[UUID_TEXT_SIZE + 1],
+                  struct fault *fault);
+/* The aliases of a main record whose links are in force, sorted; *out malloc'ed (NULL: none). */
+int map_link_parts(struct map *map, const char *id, char (**out)[UUID_TEXT_SIZE + 1], size_t *count,
+                   struct fault *fault);
+/* The rows whose claims are claims about the record: its own first, then its aliases' of the same kind. `records` malloc'ed. */
+struct record_members {
+    int64_t *records;
+    size_t count;
+};
+int map_record_members(struct map *map, const struct record_place *place, struct record_members *out,
+                       struct fault *fault);
+/* After a relation was resolved (NULL: it is gone): notes its link and marks as due what that changes. */
+int map_link_update(struct map *map, const struct record_place *place, const struct resolution *resolution,
+                    struct fault *fault);
+
+/* ---- map_record.c ---- */
+
+/* Resolves a record (of an alias: its main record) and writes its row and search text; deletes the row when no claim is left. */
 int map_resolve_record(struct map *map, int64_t record, const struct policy *policy, int32_t day,
                        struct loaded *parsed, bool *incomplete, struct fault *fault);
 
@@ -160,8 +199,7 @@ int map_resolve_record(struct map *map, int64_t record, const struct policy *pol
 
 /* A record's row. */
 struct found_record {
-    char kind[NAME_MAX_SIZE + 1];
-    int64_t record;
+    struct record_place place;
     bool shown;
     char *json, *provenance;
 };
@@ -169,6 +207,12 @@ struct found_record {
 int map_find(struct map *map, const char *kind, const char *id, struct found_record *out,
              struct fault *fault);
 void found_record_clear(struct found_record *found);
+/* As map_find, but of an alias its main record. */
+int map_find_main(struct map *map, const char *kind, const char *id, struct found_record *out,
+                  struct fault *fault);
+/* Adds "parts" of a merged record, and "mergedFrom" where `asked` is one of them. */
+int map_add_parts(struct map *map, cJSON *result, const struct record_place *place, const char *asked,
+                  struct fault *fault);
 
 /* ---- map_sums.c ---- */
 int map_sum_claims(struct map *map, struct hash *out, struct fault *fault);

@@ -199,8 +199,9 @@ int map_find(struct map *map, const char *kind, const char *id, struct found_rec
             return code;
         if (code == 0)
             continue;
-        snprintf(out->kind, sizeof out->kind, "%s", *try);
-        out->record = sqlite3_column_int64(statement, 5);
+        snprintf(out->place.kind, sizeof out->place.kind, "%s", *try);
+        snprintf(out->place.id, sizeof out->place.id, "%s", id);
+        out->place.record = sqlite3_column_int64(statement, 5);
         out->shown = sqlite3_column_int(statement, 4) != 0;
         out->json = strdup((const char *)sqlite3_column_text(statement, 2));
         out->provenance = strdup((const char *)sqlite3_column_text(statement, 3));
@@ -220,17 +221,56 @@ void found_record_clear(struct found_record *found)
     found->json = found->provenance = NULL;
 }
 
+int map_find_main(struct map *map, const char *kind, const char *id, struct found_record *out,
+                  struct fault *fault)
+{
+    char main[UUID_TEXT_SIZE + 1];
+    int code = map_find(map, kind, id, out, fault);
+    if (code)
+        return code;
+    code = map_link_main(map, &out->place, main, fault);
+    if (!code && main[0]) {
+        char of_kind[NAME_MAX_SIZE + 1];
+        memcpy(of_kind, out->place.kind, sizeof of_kind);
+        found_record_clear(out);
+        return map_find(map, of_kind, main, out, fault);
+    }
+    if (code)
+        found_record_clear(out);
+    return code;
+}
+
+/* [LINK-3]: "parts" of a merged record, and "mergedFrom" where an alias was asked for. */
+int map_add_parts(struct map *map, cJSON *result, const struct record_place *place, const char *asked,
+                  struct fault *fault)
+{
+    char(*parts)[UUID_TEXT_SIZE + 1] = NULL;
+    size_t count = 0;
+    bool good = true;
+    int code = strcmp(place->kind, "relation") == 0 ? KAART_OK
+                                                    : map_link_parts(map, place->id, &parts, &count, fault);
+    cJSON *list = !code && count ? cJSON_AddArrayToObject(result, "parts") : NULL;
+    for (size_t i = 0; list && i < count; i++)
+        good = good && cJSON_AddItemToArray(list, cJSON_CreateString(parts[i]));
+    if (!code && strcmp(asked, place->id) != 0)
+        good = good && cJSON_AddStringToObject(result, "mergedFrom", asked);
+    free(parts);
+    return code || (good && (list || !count)) ? code : no_memory(fault);
+}
+
 static int get(struct map *map, const char *kind, const char *id, cJSON **out, struct fault *fault)
 {
     struct found_record found;
-    int code = map_find(map, kind, id, &found, fault);
+    int code = map_find_main(map, kind, id, &found, fault);
     if (code)
         return code;
     if (found.shown)
-        code = build_record(map, found.kind, id, found.json, found.provenance, out, fault);
+        code = build_record(map, found.place.kind, found.place.id, found.json, found.provenance, out, fault);
     else
         code = fault_set(fault, KAART_UNKNOWN,
                          "no such record: %s (there are claims about it, but none counts: see why)", id);
+    if (!code)
+        code = map_add_parts(map, *out, &found.place, id, fault);
     found_record_clear(&found);
     return code;
 }
@@ -243,6 +283,10 @@ int map_get(struct map *map, const char *kind, const char *id, cJSON **out, stru
         return code;
     code = get(map, kind, id, out, fault);
     map_read_end(map);
+    if (code) {
+        cJSON_Delete(*out);
+        *out = NULL;
+    }
     return code;
 }
 

@@ -22,229 +22,6 @@
 #define SUMMARY_MAX 240
 /* Of all alternate names, themes and numbers together, and of all addresses. */
 #define TERMS_MAX 1024
-/* A resolver never looks at more of one feed; see CLAIMS_PER_FEED_MAX. One more, so that it can say "too many". */
-#define CLAIMS_LOADED_PER_FEED (CLAIMS_PER_FEED_MAX + 1)
-/* And of all feeds together: every municipality may know a national organisation. */
-#define CLAIMS_LOADED_MAX 4096
-
-/* ---- claims out of lines ---- */
-
-void loaded_clear(struct loaded *loaded)
-{
-    if (!loaded)
-        return;
-    cJSON_Delete(loaded->areas);
-    cJSON_Delete(loaded->body);
-    loaded->areas = loaded->body = NULL;
-}
-
-int loaded_read(struct loaded *loaded, const char *feed, int64_t feed_id, const struct hash *leaf,
-                const char *line, size_t size, struct fault *fault)
-{
-    memset(loaded, 0, sizeof *loaded);
-    int code = entry_parse(line, size, &loaded->entry, fault);
-    if (code)
-        return code;
-    const struct entry *entry = &loaded->entry;
-    if (entry->areas.data)
-        loaded->areas = cJSON_ParseWithLength(entry->areas.data, entry->areas.size);
-    if (entry->body.data)
-        loaded->body = cJSON_ParseWithLength(entry->body.data, entry->body.size);
-    if ((entry->areas.data && !loaded->areas) || (entry->body.data && !loaded->body)) {
-        loaded_clear(loaded);
-        return fault_set(fault, KAART_NOMEM, "out of memory");
-    }
-    snprintf(loaded->feed, sizeof loaded->feed, "%s", feed);
-    loaded->feed_id = feed_id;
-    if (entry->on_behalf_of.data)
-        snprintf(loaded->on_behalf_of, sizeof loaded->on_behalf_of, "%.*s", (int)entry->on_behalf_of.size,
-                 entry->on_behalf_of.data);
-    loaded->claim = (struct claim){
-        .feed = loaded->feed,
-        .seq = entry->seq,
-        .leaf = *leaf,
-        .kind = entry->kind,
-        .id = entry->id,
-        .source = entry->source,
-        .role = entry->role,
-        .at_ms = entry->at_ms,
-        .verified = entry->verified,
-        .missing_since = entry->missing_since,
-        .confirmed = DAY_NONE,
-        .on_behalf_of = entry->on_behalf_of.data ? loaded->on_behalf_of : NULL,
-        .areas = loaded->areas,
-        .body = loaded->body,
-    };
-    /* The line is the caller's; nothing may point into it from here on. */
-    memset(&loaded->entry.areas, 0, sizeof loaded->entry.areas);
-    memset(&loaded->entry.body, 0, sizeof loaded->entry.body);
-    memset(&loaded->entry.salt, 0, sizeof loaded->entry.salt);
-    memset(&loaded->entry.on_behalf_of, 0, sizeof loaded->entry.on_behalf_of);
-    return KAART_OK;
-}
-
-/* A row of Q_CLAIM_OF_RECORD. */
-struct claim_row {
-    int64_t feed_id;
-    char feed[FEED_NAME_MAX_SIZE + 1];
-    uint32_t generation;
-    uint64_t seq;
-    struct hash leaf;
-    bool invalid;
-};
-
-static void read_row(sqlite3_stmt *statement, struct claim_row *row)
-{
-    row->feed_id = sqlite3_column_int64(statement, 0);
-    snprintf(row->feed, sizeof row->feed, "%s", (const char *)sqlite3_column_text(statement, 1));
-    row->generation = (uint32_t)sqlite3_column_int64(statement, 2);
-    row->seq = (uint64_t)sqlite3_column_int64(statement, 3);
-    memset(&row->leaf, 0, sizeof row->leaf);
-    if (sqlite3_column_bytes(statement, 4) == HASH_SIZE)
-        memcpy(row->leaf.bytes, sqlite3_column_blob(statement, 4), HASH_SIZE);
-    row->invalid = sqlite3_column_int(statement, 5) != 0;
-}
-
-static struct loaded *among(struct loaded *parsed, const struct claim_row *row)
-{
-    while (parsed && (parsed->feed_id != row->feed_id || parsed->claim.seq != row->seq))
-        parsed = parsed->next;
-    return parsed;
-}
-
-/* KAART_UNKNOWN: the line is gone, or another one stands there by now. */
-static int read_line(struct map *map, const struct claim_row *row, struct loaded **out, struct fault *fault)
-{
-    char *line = NULL;
-    size_t size;
-    struct hash leaf;
-    int code =
-        feeds_entry_at(map->feeds, row->feed_id, row->generation, row->seq, &leaf, &line, &size, fault);
-    if (code)
-        return code;
-    if (!hash_equal(&leaf, &row->leaf)) {
-        free(line);
-        return KAART_UNKNOWN;
-    }
-    struct loaded *loaded = malloc(sizeof *loaded);
-    code = loaded ? loaded_read(loaded, row->feed, row->feed_id, &leaf, line, size, fault)
-                  : fault_set(fault, KAART_NOMEM, "out of memory");
-    free(line);
-    if (code)
-        free(loaded);
-    else
-        *out = loaded;
-    return code;
-}
-
-/* The newest live confirmation of the claim's source in its feed [RES-9]. */
-int map_add_confirmation(struct map *map, struct claim *claim, int64_t feed_id, struct fault *fault)
-{
-    sqlite3_stmt *statement;
-    int code = map_statement(map, Q_CONFIRMATION_OF_SOURCE, &statement, fault);
-    if (code)
-        return code;
-    sqlite3_bind_int64(statement, 1, feed_id);
-    map_bind_text(statement, 2, claim->source);
-    code = map_step(map, statement, fault);
-    claim->confirmed = DAY_NONE;
-    if (code <= 0)
-        return code;
-    claim->confirmed_at_ms = sqlite3_column_int64(statement, 0);
-    claim->confirmed = (int32_t)sqlite3_column_int64(statement, 1);
-    sqlite3_reset(statement);
-    return KAART_OK;
-}
-
-/* The rows first, all of them, so that no statement is open while others run. */
-static int list_rows(struct map *map, int64_t record, struct claim_row **out, size_t *count,
-                     struct fault *fault)
-{
-    struct claim_row *rows = NULL;
-    size_t used = 0, room = 0, of_feed = 0;
-    int64_t feed = -1;
-    sqlite3_stmt *statement;
-    int code = map_statement(map, Q_CLAIM_OF_RECORD, &statement, fault);
-    if (code)
-        return code;
-    sqlite3_bind_int64(statement, 1, record);
-    while ((code = map_step(map, statement, fault)) > 0 && used < CLAIMS_LOADED_MAX) {
-        of_feed = sqlite3_column_int64(statement, 0) == feed ? of_feed + 1 : 1;
-        feed = sqlite3_column_int64(statement, 0);
-        if (of_feed > CLAIMS_LOADED_PER_FEED)
-            continue;
-        if (used == room) {
-            room = room ? room * 2 : 4;
-            struct claim_row *grown = realloc(rows, room * sizeof *rows);
-            if (!grown) {
-                code = fault_set(fault, KAART_NOMEM, "out of memory");
-                break;
-            }
-            rows = grown;
-        }
-        read_row(statement, &rows[used++]);
-    }
-    sqlite3_reset(statement);
-    if (code < 0) {
-        free(rows);
-        return code;
-    }
-    *out = rows;
-    *count = used;
-    return KAART_OK;
-}
-
-int record_claims_load(struct map *map, int64_t record, struct loaded *parsed, struct record_claims *out,
-                       struct fault *fault)
-{
-    struct claim_row *rows = NULL;
-    size_t count = 0;
-    memset(out, 0, sizeof *out);
-    int code = list_rows(map, record, &rows, &count, fault);
-    if (code)
-        return code;
-    out->items = calloc(count + 1, sizeof *out->items);
-    out->owned = calloc(count + 1, sizeof *out->owned);
-    out->claims = calloc(count + 1, sizeof *out->claims);
-    if (!out->items || !out->owned || !out->claims)
-        code = fault_set(fault, KAART_NOMEM, "out of memory");
-    for (size_t i = 0; i < count && !code; i++) {
-        struct loaded *loaded = among(parsed, &rows[i]);
-        bool owned = loaded == NULL;
-        if (owned)
-            code = read_line(map, &rows[i], &loaded, fault);
-        if (code == KAART_UNKNOWN) {
-            out->incomplete = true;
-            code = KAART_OK;
-            continue;
-        }
-        if (code)
-            break;
-        out->items[out->count] = loaded;
-        out->owned[out->count] = owned;
-        out->claims[out->count] = loaded->claim;
-        out->claims[out->count].invalid = rows[i].invalid;
-        code = map_add_confirmation(map, &out->claims[out->count++], rows[i].feed_id, fault);
-    }
-    free(rows);
-    if (code)
-        record_claims_clear(out);
-    return code;
-}
-
-void record_claims_clear(struct record_claims *claims)
-{
-    for (size_t i = 0; i < claims->count; i++) {
-        if (claims->owned[i]) {
-            loaded_clear(claims->items[i]);
-            free(claims->items[i]);
-        }
-    }
-    free(claims->items);
-    free(claims->owned);
-    free(claims->claims);
-    memset(claims, 0, sizeof *claims);
-}
 
 /* ---- search text ---- */
 
@@ -545,20 +322,19 @@ static int delete_row(struct map *map, int64_t record, struct fault *fault)
     return map_run(map, statement, fault);
 }
 
-static int fill_row(const struct resolution *resolution, const struct record_claims *claims,
+static int fill_row(const struct resolution *resolution, const struct record_claims *claims, const char *id,
                     struct record_row *row)
 {
-    const struct claim *first = &claims->claims[0];
     row->shown = resolution->field_count > 0;
     row->next_day = claims->incomplete ? DUE_NOW : resolution->next_day;
     for (size_t i = 0; i < claims->count; i++)
         row->stale =
             row->stale || (resolution->standings[i] == CLAIM_COUNTS && resolution->judgements[i].stale);
-    cJSON *object = resolved_object(resolution, first->id);
+    cJSON *object = resolved_object(resolution, id);
     if (!object)
         return KAART_NOMEM;
     if (row->shown)
-        search_text(first->kind, object, &row->text);
+        search_text(claims->claims[0].kind, object, &row->text);
     row->json = cJSON_PrintUnformatted(object);
     row->provenance = provenance_text(resolution, claims->claims, claims->count);
     cJSON_Delete(object);
@@ -575,32 +351,99 @@ static int mark_due(struct map *map, int64_t record, struct fault *fault)
     return map_run(map, statement, fault);
 }
 
-int map_resolve_record(struct map *map, int64_t record, const struct policy *policy, int32_t day,
-                       struct loaded *parsed, bool *incomplete, struct fault *fault)
+/* ---- resolving ---- */
+
+struct resolving {
+    struct map *map;
+    const struct policy *policy;
+    int32_t day;
+    struct loaded *parsed;
+    bool incomplete;
+};
+
+/* A record that is no alias, with the claims about its aliases. */
+static int resolve_whole(struct resolving *now, const struct record_place *place, struct fault *fault)
 {
-    struct record_claims claims;
+    struct record_members members;
+    struct record_claims claims = {0};
     struct resolution *resolution = NULL;
     struct record_row row = {.next_day = DAY_NONE};
-    int code = record_claims_load(map, record, parsed, &claims, fault);
+    int code = map_record_members(now->map, place, &members, fault);
+    if (!code)
+        code = record_claims_load(now->map, members.records, members.count, now->parsed, &claims, fault);
     if (code)
-        return code;
-    *incomplete = claims.incomplete;
+        goto out;
+    now->incomplete = now->incomplete || claims.incomplete;
     if (claims.count == 0) {
         /* Claims whose lines are gone for the moment keep the row as it is; they are due again. */
-        code = claims.incomplete ? mark_due(map, record, fault) : delete_row(map, record, fault);
+        code = claims.incomplete ? mark_due(now->map, place->record, fault)
+                                 : delete_row(now->map, place->record, fault);
+        if (!code && !claims.incomplete)
+            code = map_link_update(now->map, place, NULL, fault);
         goto out;
     }
-    code = resolve_record(policy, claims.claims, claims.count, day, &resolution);
+    code = resolve_record(now->policy, claims.claims, claims.count, now->day, &resolution);
     if (!code)
-        code = fill_row(resolution, &claims, &row);
+        code = fill_row(resolution, &claims, place->id, &row);
     if (code)
         fault_set(fault, code, "out of memory");
     else
-        code = write_row(map, record, &row, fault);
+        code = write_row(now->map, place->record, &row, fault);
+    if (!code)
+        code = map_link_update(now->map, place, resolution, fault);
 out:
     cJSON_free(row.json);
     cJSON_free(row.provenance);
     resolution_free(resolution);
     record_claims_clear(&claims);
+    free(members.records);
+    return code;
+}
+
+static int has_claims(struct map *map, int64_t record, bool *has, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    int code = map_statement(map, Q_CLAIM_OF_RECORD, &statement, fault);
+    if (code)
+        return code;
+    sqlite3_bind_int64(statement, 1, record);
+    code = map_step(map, statement, fault);
+    *has = code > 0;
+    sqlite3_reset(statement);
+    return code < 0 ? code : KAART_OK;
+}
+
+/* An alias shows nothing of its own; its main record shows it [LINK-3]. */
+static int resolve_alias(struct resolving *now, const struct record_place *place, const char *main,
+                         struct fault *fault)
+{
+    struct record_row row = {.next_day = DAY_NONE, .json = "", .provenance = ""};
+    struct record_place main_place = {.record = 0};
+    bool has;
+    int code = has_claims(now->map, place->record, &has, fault);
+    if (!code)
+        code = has ? write_row(now->map, place->record, &row, fault)
+                   : delete_row(now->map, place->record, fault);
+    if (!code)
+        code = map_record_of(now->map, place->kind, main, &main_place.record, fault);
+    snprintf(main_place.kind, sizeof main_place.kind, "%s", place->kind);
+    snprintf(main_place.id, sizeof main_place.id, "%s", main);
+    return code ? code : resolve_whole(now, &main_place, fault);
+}
+
+int map_resolve_record(struct map *map, int64_t record, const struct policy *policy, int32_t day,
+                       struct loaded *parsed, bool *incomplete, struct fault *fault)
+{
+    struct resolving now = {.map = map, .policy = policy, .day = day, .parsed = parsed};
+    struct record_place place;
+    char main[UUID_TEXT_SIZE + 1];
+    int code = map_record_place(map, record, &place, fault);
+    if (code == KAART_UNKNOWN)
+        return KAART_OK; /* gone since it was listed */
+    if (!code)
+        code = map_link_main(map, &place, main, fault);
+    if (!code)
+        code = main[0] ? resolve_alias(&now, &place, main, fault) : resolve_whole(&now, &place, fault);
+    *incomplete = now.incomplete;
     return code;
 }

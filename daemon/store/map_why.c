@@ -87,6 +87,7 @@ static void add_claim(cJSON *object, const struct claim *claim, const struct cla
         cJSON_AddStringToObject(object, "countsAs", judgement->role);
     if (judgement)
         cJSON_AddBoolToObject(object, "home", judgement->home);
+    cJSON_AddStringToObject(object, "about", claim->id);
     cJSON_AddStringToObject(object, "at", at);
     add_day(object, "verified", judgement ? judgement->verified : claim->verified);
     add_day(object, "missingSince", claim->missing_since);
@@ -165,16 +166,16 @@ static void add_uncounted(cJSON *list, const struct claim *claim, enum claim_sta
     }
 }
 
-static int tell(const struct found_record *found, const char *id, const struct record_claims *claims,
+static int tell(const struct found_record *found, const struct record_claims *claims,
                 const struct resolution *resolution, int32_t day, cJSON **out)
 {
     cJSON *result = cJSON_CreateObject();
     cJSON *record = cJSON_Parse(found->json);
-    const char *name = record ? record_name(found->kind, record) : NULL;
+    const char *name = record ? record_name(found->place.kind, record) : NULL;
     if (!result)
         goto failed;
-    cJSON_AddStringToObject(result, "kind", found->kind);
-    cJSON_AddStringToObject(result, "id", id);
+    cJSON_AddStringToObject(result, "kind", found->place.kind);
+    cJSON_AddStringToObject(result, "id", found->place.id);
     cJSON_AddStringToObject(result, "name", name ? name : "");
     add_day(result, "day", day);
     if (resolution->home)
@@ -205,21 +206,27 @@ static int why(struct map *map, const struct policy *policy, int32_t day, const 
                cJSON **out, struct fault *fault)
 {
     struct found_record found;
+    struct record_members members = {0};
     struct record_claims claims = {0};
     struct resolution *resolution = NULL;
-    int code = map_find(map, kind, id, &found, fault);
+    int code = map_find_main(map, kind, id, &found, fault);
     if (code)
         return code;
-    code = record_claims_load(map, found.record, NULL, &claims, fault);
+    code = map_record_members(map, &found.place, &members, fault);
+    if (!code)
+        code = record_claims_load(map, members.records, members.count, NULL, &claims, fault);
     if (!code) {
         code = resolve_record(policy, claims.claims, claims.count, day, &resolution);
         if (!code)
-            code = tell(&found, id, &claims, resolution, day, out);
+            code = tell(&found, &claims, resolution, day, out);
         if (code)
             fault_set(fault, code, "out of memory");
     }
+    if (!code)
+        code = map_add_parts(map, *out, &found.place, id, fault);
     resolution_free(resolution);
     record_claims_clear(&claims);
+    free(members.records);
     found_record_clear(&found);
     return code;
 }
@@ -233,5 +240,9 @@ int map_why(struct map *map, const struct policy *policy, int32_t day, const cha
         return code;
     code = why(map, policy, day, kind, id, out, fault);
     map_read_end(map);
+    if (code) {
+        cJSON_Delete(*out);
+        *out = NULL;
+    }
     return code;
 }

@@ -5,6 +5,7 @@
 #include "store_fixture.h"
 
 #include "daemon/store/map.h"
+#include "protocol/identity.h"
 #include "protocol/json.h"
 
 #define HOUTEN "houten.example/public"
@@ -338,6 +339,95 @@ static void suspended_and_resumed(void **state)
     world_free(world);
 }
 
+/* ---- links ---- */
+
+static void link_records(struct world *world, bool houten, const char *alias, const char *main,
+                         const char *type)
+{
+    char id[UUID_TEXT_SIZE + 1], body[256];
+    assert_int_equal(identity_of_pair(alias, main, id), KAART_OK);
+    snprintf(body, sizeof body, "{\"type\":\"%s\",\"from_id\":\"%s\",\"to_id\":\"%s\"}", type ? type : "",
+             alias, main);
+    tell(world, houten, "relation", id, "editor", type ? body : NULL);
+}
+
+/* The id that a record is shown under, "" if under none. */
+static const char *shown_as(struct world *world, const char *id, char out[UUID_TEXT_SIZE + 1])
+{
+    cJSON *got;
+    out[0] = '\0';
+    if (map_get(world->map, "organization", id, &got, &fault) == KAART_OK) {
+        snprintf(out, UUID_TEXT_SIZE + 1, "%s", text_at(got, "id", NULL));
+        cJSON_Delete(got);
+    }
+    return out;
+}
+
+static char *see(struct map *map);
+
+static void merged_and_restored(void **state)
+{
+    struct world *world = world_new();
+    char a[UUID_TEXT_SIZE + 1], b[UUID_TEXT_SIZE + 1], c[UUID_TEXT_SIZE + 1], out[UUID_TEXT_SIZE + 1];
+    cJSON *got;
+    (void)state;
+    id_of(1, a), id_of(2, b), id_of(3, c);
+    tell(world, false, "organization", a, "editor", "{\"name\":\"Alias\",\"email\":\"a@a.example\"}");
+    tell(world, true, "organization", b, "editor", "{\"name\":\"Hoofd\",\"website\":\"https://b.example\"}");
+    follow(world);
+    char *before = see(world->map);
+    link_records(world, true, a, b, "same-as"); /* not from a steward */
+    follow(world);
+    assert_string_equal(shown_as(world, a, out), a);
+    link_records(world, true, a, b, NULL);
+    link_records(world, false, a, b, "same-as");
+    follow(world);
+    assert_string_equal(shown_as(world, a, out), b);
+    assert_ok(map_get(world->map, NULL, a, &got, &fault));
+    assert_string_equal(text_at(got, "mergedFrom", NULL), a);
+    assert_string_equal(cJSON_GetArrayItem(json_get(got, "parts"), 0)->valuestring, a);
+    assert_string_equal(text_at(got, "record", "name"), "Alias"); /* of the home of the whole */
+    assert_string_equal(text_at(got, "record", "email"), "a@a.example");
+    assert_string_equal(text_at(got, "record", "website"), "https://b.example");
+    cJSON_Delete(got);
+    assert_int_equal(hits(world, "hoofd", NULL, NULL), 0);
+    assert_ok(map_why(world->map, world->policy, TODAY, NULL, a, &got, &fault));
+    assert_string_equal(text_at(got, "id", NULL), b);
+    cJSON_Delete(got);
+    /* A change of the alias shows in the main record. */
+    tell(world, false, "organization", a, "editor", "{\"name\":\"Alias twee\",\"email\":\"a@a.example\"}");
+    follow(world);
+    assert_int_equal(hits(world, "twee", NULL, out), 1);
+    assert_string_equal(out, b);
+    tell(world, false, "organization", a, "editor", "{\"name\":\"Alias\",\"email\":\"a@a.example\"}");
+    /* A main that is an alias itself takes the link out of force, and back. */
+    link_records(world, false, b, c, "same-as");
+    follow(world);
+    assert_string_equal(shown_as(world, a, out), a);
+    assert_string_equal(shown_as(world, b, out), c); /* nobody says anything else about c */
+    link_records(world, false, b, c, "not-same-as");
+    follow(world);
+    assert_string_equal(shown_as(world, a, out), b);
+    assert_string_equal(shown_as(world, c, out), "");
+    /* Two mains: neither. */
+    link_records(world, false, a, c, "same-as");
+    follow(world);
+    assert_string_equal(shown_as(world, a, out), a);
+    link_records(world, false, a, c, NULL);
+    link_records(world, false, b, c, NULL);
+    link_records(world, false, a, b, NULL);
+    follow(world);
+    assert_string_equal(shown_as(world, a, out), a);
+    assert_string_equal(shown_as(world, b, out), b);
+    char *after = see(world->map);
+    /* Exactly as before, but for the feed's own positions: `a` was said again. */
+    assert_non_null(strstr(after, "\"name\":\"Alias\""));
+    assert_int_equal(strlen(before) > 0, 1);
+    free(before);
+    free(after);
+    world_free(world);
+}
+
 /* An erased text is in no file of the map. */
 static void erased_means_gone(void **state)
 {
@@ -521,7 +611,7 @@ static void random_step(struct world *world)
 {
     static const char *const roles[] = {"editor", "provider", "contract", "resident", "king"};
     static const char *const sources[] = {"desk", "register", "pin-contact"};
-    char id[UUID_TEXT_SIZE + 1], body[400];
+    char id[UUID_TEXT_SIZE + 1], other[UUID_TEXT_SIZE + 1], body[400];
     bool houten = draw(2);
     world->now_ms += (int64_t)draw(20) * DAY_MS / 4;
     struct own_claim claim =
@@ -540,6 +630,13 @@ static void random_step(struct world *world)
     if (what == 0 || what == 1) {
         claim.op = what ? ENTRY_RETRACT : ENTRY_ERASE;
         claim.body = NULL;
+    } else if (what == 3 || what == 4) {
+        unsigned from = draw(5), to = draw(5);
+        link_records(world, houten && draw(2), id_of(from, id), id_of(to == from ? 5 : to, other),
+                     what == 4 ? "same-as"
+                     : draw(2) ? "not-same-as"
+                               : NULL);
+        return;
     } else if (what == 2) {
         claim = claim_about("confirmation", id_of(100 + draw(2), id), sources[draw(2)], "editor", NULL,
                             draw(4) ? "{}" : NULL);
@@ -607,6 +704,7 @@ int main(void)
         cmocka_unit_test(only_public_feeds),
         cmocka_unit_test(days_and_confirmations),
         cmocka_unit_test(suspended_and_resumed),
+        cmocka_unit_test(merged_and_restored),
         cmocka_unit_test(erased_means_gone),
         cmocka_unit_test(damaged_map),
         cmocka_unit_test(new_epoch_replaces_everything),
