@@ -75,7 +75,7 @@ void retry_words(int64_t duration_ms, char text[RETRY_WORDS_SIZE])
         snprintf(text, RETRY_WORDS_SIZE, "now");
         return;
     }
-    while (duration_ms >= units[i].until_ms)
+    while (i + 1 < sizeof(units) / sizeof(units[0]) && duration_ms >= units[i].until_ms)
         i++;
     /* written so that the largest duration does not overflow */
     int64_t count = duration_ms / units[i].unit_ms + (duration_ms % units[i].unit_ms != 0);
