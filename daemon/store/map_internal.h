@@ -2,7 +2,9 @@
  * map_internal.h - inside map*.c only: the connection, its statements, and a claim as read from its line.
  *
  *     map.c          open, schema, statements, state
- *     map_follow.c   feeds -> claims; which records are due
+ *     map_follow.c   a pass: feeds, policy, day; which records are due
+ *     map_feed.c     a feed's entries -> claims
+ *     map_batch.c    the records that a pass touched
  *     map_claims.c   the claims about a record, out of their lines
  *     map_record.c   claims of a record -> resolved row, its provenance and search text
  *     map_link.c     records that are the same
