@@ -231,11 +231,10 @@ bool publication_withheld(struct publication *publication);
  * of it then stays. The transaction is over in every case. */
 int publish(struct feeds *feeds, const char *name, const char *note, size_t note_size, bool taken_back,
             struct fault *fault);
-/* After a start, and when a copy could not be completed: brings the copy to the database's heads where it
- * lags behind them. `missing`: a feed that is added if the copy does not have it, or NULL. Where the copy is
- * ahead, it stays as it is. Trouble with the copy is logged and withholds own feeds; only the database's own
- * trouble is an error. */
-int publication_catch_up(struct feeds *feeds, const char *missing, struct fault *fault);
+/* After a start, and when a copy could not be completed: brings the copy to the database's heads where it lags behind them, and adds feeds that
+ * it does not have once they may be signed. Where the copy is ahead, it stays as it is. Trouble with the copy is logged and withholds own
+ * feeds; only the database's own trouble is an error. */
+int publication_catch_up(struct feeds *feeds, struct fault *fault);
 
 /* ---- the own-head copy as a file (own_head.c) ---- */
 
@@ -258,6 +257,7 @@ int own_heads_install(const char *path, struct fault *fault);
 int freeze(struct feeds *feeds, int64_t id, const char *reason, const char *proof, struct fault *fault);
 
 void permissions_free(struct feeds *feeds);
+bool signing_allowed(const struct feeds *feeds, const char *name);
 
 /* ---- stages (stage.c) ---- */
 

@@ -64,16 +64,28 @@ void feeds_allow_signing(struct feeds *feeds, const char *name, bool allowed, co
     permission->allowed = allowed;
     snprintf(permission->reason, sizeof(permission->reason), "%s", reason != NULL ? reason : "");
     if (allowed)
-        publication_catch_up(feeds, name, NULL);
+        publication_catch_up(feeds, NULL);
 }
 
-static int may_sign(const struct feeds *feeds, const char *name, struct fault *fault)
+static const struct permission *permission_of(const struct feeds *feeds, const char *name)
 {
     const struct permission *permission = feeds->permissions;
     while (permission != NULL && strcmp(permission->feed, name) != 0)
         permission = permission->next;
-    if (permission != NULL && permission->allowed)
+    return permission;
+}
+
+bool signing_allowed(const struct feeds *feeds, const char *name)
+{
+    const struct permission *permission = permission_of(feeds, name);
+    return permission != NULL && permission->allowed;
+}
+
+static int may_sign(const struct feeds *feeds, const char *name, struct fault *fault)
+{
+    if (signing_allowed(feeds, name))
         return KAART_OK;
+    const struct permission *permission = permission_of(feeds, name);
     return fault_set(fault, KAART_GUARD, "%s is not signed: %s", name,
                      permission != NULL && permission->reason[0] != '\0'
                          ? permission->reason

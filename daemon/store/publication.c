@@ -176,8 +176,8 @@ int publish(struct feeds *feeds, const char *name, const char *note, size_t note
 }
 
 /* Adds the database's head of one feed where the copy lags behind. */
-static int catch_up_one(struct own_heads *heads, const struct feed_head *head, const char *missing,
-                        bool *changed, struct fault *fault)
+static int catch_up_one(struct own_heads *heads, const struct feed_head *head, bool may_add, bool *changed,
+                        struct fault *fault)
 {
     struct checkpoint copied;
     const char *note;
@@ -187,7 +187,7 @@ static int catch_up_one(struct own_heads *heads, const struct feed_head *head, c
         enum checkpoint_relation relation = checkpoint_compare(&copied, &head->checkpoint);
         if (relation != CHECKPOINT_NEWER && relation != CHECKPOINT_HEARTBEAT && relation != CHECKPOINT_FULL)
             return KAART_OK;
-    } else if (missing == NULL || strcmp(missing, head->checkpoint.feed) != 0) {
+    } else if (!may_add) {
         /* A copy that was lost must not be made up from a database that may be an old backup. */
         return KAART_OK;
     }
@@ -195,7 +195,7 @@ static int catch_up_one(struct own_heads *heads, const struct feed_head *head, c
     return own_heads_set(heads, head->checkpoint.feed, head->note, head->note_size, fault);
 }
 
-int publication_catch_up(struct feeds *feeds, const char *missing, struct fault *fault)
+int publication_catch_up(struct feeds *feeds, struct fault *fault)
 {
     struct own_heads *heads = NULL;
     struct feed_head head = {.checkpoint = {.feed = ""}};
@@ -216,7 +216,7 @@ int publication_catch_up(struct feeds *feeds, const char *missing, struct fault 
         }
         any = any || (head.own && head.held);
         if (head.own && head.held)
-            code = catch_up_one(heads, &head, missing, &changed, &why);
+            code = catch_up_one(heads, &head, signing_allowed(feeds, head.checkpoint.feed), &changed, &why);
     }
     if (code == KAART_OK && changed)
         code = own_heads_prepare(heads, feeds->own_head, &why);

@@ -285,7 +285,7 @@ int feeds_open(const char *path, bool write, const char *own_head, struct feeds 
          * tries again. */
         feeds->bytes_linger = true;
         log_truncate(feeds, NULL);
-        code = publication_catch_up(feeds, NULL, fault);
+        code = publication_catch_up(feeds, fault);
     }
     if (code != KAART_OK) {
         feeds_close(feeds);

@@ -200,7 +200,7 @@ int feeds_tidy(struct feeds *feeds, bool *more, struct fault *fault)
     if (*more)
         return KAART_OK;
     if (publication_withheld(feeds->publication)) {
-        int code = publication_catch_up(feeds, NULL, fault);
+        int code = publication_catch_up(feeds, fault);
         if (code != KAART_OK)
             return code;
     }

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
+#include <uv.h>
 
 static int setup(void **state)
 {
@@ -518,6 +520,93 @@ static void a_reading_connection_sees_what_was_published(void **state)
     feeds_close(reader);
 }
 
+/* Looks at the head, and then at the copy, which must not be behind what was seen. */
+struct watch {
+    struct fixture *fixture;
+    uv_sem_t ready;
+    atomic_bool end;
+    unsigned looks, changes, behind;
+};
+
+static void watch_heads(void *argument)
+{
+    struct watch *watch = argument;
+    struct feeds *reader;
+    struct feed_head head;
+    struct fault why;
+    uint64_t seen = 0;
+    if (feeds_open(watch->fixture->path, false, NULL, &reader, &why) != KAART_OK)
+        abort();
+    uv_sem_post(&watch->ready);
+    while (!atomic_load(&watch->end)) {
+        char text[4096], *size;
+        if (feeds_head(reader, FEED, &head, &why) != KAART_OK)
+            abort();
+        FILE *file = fopen(watch->fixture->own_head, "rb");
+        if (file == NULL)
+            abort();
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        fclose(file);
+        size = strstr(text, "\\nsize ");
+        if (size == NULL || strtoull(size + 7, NULL, 10) < head.checkpoint.size)
+            watch->behind++;
+        watch->changes += head.checkpoint.size != seen;
+        seen = head.checkpoint.size;
+        watch->looks++;
+    }
+    feeds_close(reader);
+}
+
+static void nobody_reads_what_the_copy_does_not_have(void **state)
+{
+    struct fixture *fixture = *state;
+    struct watch watch = {.fixture = fixture};
+    uv_thread_t thread;
+    say(fixture, 0, "{}", NOW_MS);
+    assert_int_equal(uv_sem_init(&watch.ready, 0), 0);
+    assert_int_equal(uv_thread_create(&thread, watch_heads, &watch), 0);
+    uv_sem_wait(&watch.ready);
+    for (unsigned i = 1; i < 200; i++)
+        say(fixture, i, "{}", NOW_MS);
+    atomic_store(&watch.end, true);
+    uv_thread_join(&thread);
+    uv_sem_destroy(&watch.ready);
+    assert_true(watch.looks > 20 && watch.changes > 5);
+    assert_int_equal(watch.behind, 0);
+}
+
+/* Between commit and copy the disk goes: the claims are kept, but nobody sees them before the copy could be made. */
+static void a_copy_that_fails_late_withholds_the_feed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct feeds *reader;
+    struct feed_head head;
+    struct feeds_page page;
+    bool more;
+    say(fixture, 1, "{}", NOW_MS);
+    assert_ok(feeds_open(fixture->path, false, NULL, &reader, &fault));
+    /* COPY.new can be written, but not renamed over a directory. */
+    unlink(fixture->own_head);
+    assert_int_equal(mkdir(fixture->own_head, 0755), 0);
+    char id[UUID_TEXT_SIZE + 1];
+    struct own_claim claim = claim_of(id_of(2, id), "{}");
+    struct own_result result;
+    assert_int_equal(
+        feeds_append(fixture->feeds, FEED, &fixture->key, 1, NOW_MS, &claim, 1, false, &result, &fault),
+        KAART_IO);
+    assert_ok(feeds_head(reader, FEED, &head, &fault));
+    assert_int_equal(head.checkpoint.size, 1);
+    assert_ok(feeds_tidy(fixture->feeds, &more, &fault));
+    feeds_allow_signing(fixture->feeds, FEED, true, NULL); /* tries to complete the copy, in vain */
+    assert_int_equal(feeds_head(reader, FEED, &head, &fault), KAART_IO);
+    assert_int_equal(feeds_page(reader, FEED, NOW_MS / 1000, 0, 1000, &page, &fault), KAART_IO);
+    rmdir(fixture->own_head);
+    assert_ok(feeds_tidy(fixture->feeds, &more, &fault));
+    assert_ok(feeds_head(reader, FEED, &head, &fault));
+    assert_non_null(strstr(own_head_text(fixture), "\\nsize 1\\n"));
+    feeds_close(reader);
+}
+
 static void run_sql(struct fixture *fixture, const char *sql)
 {
     sqlite3 *db;
@@ -614,6 +703,8 @@ int main(void)
         TEST(marks_and_values_are_kept),
         TEST(entries_and_paths_are_read),
         TEST(a_reading_connection_sees_what_was_published),
+        TEST(nobody_reads_what_the_copy_does_not_have),
+        TEST(a_copy_that_fails_late_withholds_the_feed),
         TEST(foreign_and_newer_files_are_refused),
         TEST(damage_is_noticed),
     };
