@@ -97,9 +97,9 @@ class Peer:
 
 
 class Node:
-    def __init__(self, directory, name, areas=(), **options):
+    def __init__(self, directory, name, areas=(), own_feed=True, **options):
         self.directory, self.name, self.areas, self.options = directory, name, list(areas), options
-        self.feed = f"{name}/public"
+        self.feed, self.own_feed = f"{name}/public", own_feed
         self.peers, self.sources = [], []  # Peer objects; (name, options)
         self.extra = ""                    # more text for the configuration
         self.process = None
@@ -133,7 +133,7 @@ class Node:
         node = dict(name=self.name, state=self.state, own_head=os.path.join(self.directory, "own-head"), areas=self.areas,
                     client_certificate=self.certificate, client_key=self.tls_key, guard_peers=0)
         node.update(self.options)
-        parts = [section("node", node), section("feed public", dict(key=self.key_file, licence="CC0-1.0")),
+        parts = [section("node", node), section("feed public", dict(key=self.key_file, licence="CC0-1.0")) if self.own_feed else "",
                  section("listen public", dict(address=f"127.0.0.1:{self.port}", tls_certificate=self.certificate, tls_key=self.tls_key))]
         parts += [peer.section() for peer in self.peers]
         parts += [section(f"source {name}", options) for name, options in self.sources]
@@ -299,10 +299,10 @@ class Nodes:
         self.directory = tempfile.mkdtemp(prefix="kaartd-")
         self.all, self.keep = [], keep
 
-    def add(self, name, **options):
-        directory = os.path.join(self.directory, name.split(".")[0])
-        os.makedirs(directory)
-        node = Node(directory, name, **options)
+    def add(self, name, directory=None, **options):
+        path = os.path.join(self.directory, directory or name.split(".")[0])
+        os.makedirs(path)
+        node = Node(path, name, **options)
         self.all.append(node)
         return node
 
