@@ -175,12 +175,13 @@ static void judge_standings(struct work *work)
 
 /* ---- home, owner ---- */
 
-/* [RES-7]: how specific an area is follows from what the policy grants, never from what a claim names. */
+/* [RES-7]: how specific an area is follows from what the policy grants, never from what a claim names. A pin makes
+ * nobody home: it would change the rank of fields that it does not speak for. */
 static void find_home(struct work *work)
 {
     unsigned best = 0;
     for (size_t i = 0; i < work->count; i++) {
-        if (work->result->standings[i] != CLAIM_COUNTS)
+        if (work->result->standings[i] != CLAIM_COUNTS || work->result->judgements[i].pin)
             continue;
         unsigned level = area_level(work->origins[i], work->claims[i].areas);
         if (level > best || (level && level == best && work->origins[i]->place < work->home->place)) {

@@ -159,9 +159,7 @@ class Story(unittest.TestCase):
 
     def test_5_an_editor_pins(self):
         """Nieuwegein's steward settles the number for ten days, in Nieuwegein; Houten did not make Nieuwegein a steward, so there nothing changes."""
-        pin = {"phones": NUMBER["pin"], "pin_reason": "gebeld, dit klopt", "pin_expires": self.day(10), "partial": True,
-               "areas": []}  # it speaks for no area: whoever settles a number is not at home by it [RES-7]
-        self.nieuwegein.load([{"kind": "organization", "id": BRUG, "body": pin}], source="pin-contact")
+        self.says(self.nieuwegein, "pin-contact", "editor", phones=NUMBER["pin"], pin_reason="gebeld, dit klopt", pin_expires=self.day(10))
         self.expect(self.nieuwegein, "houten.example", **{**self.before_pin, "phones": (NUMBER["pin"], "nieuwegein", "pin-contact", "pin")})
         self.expect(self.houten, "houten.example", **self.before_pin)
         listed = [claim["source"] for claim in self.houten.json("why", BRUG)["notCounting"]]

@@ -169,6 +169,8 @@ class Resolution:
         """[RES-7]"""
         best = None
         for claim in self.counting:
+            if claim["source"].startswith("pin-"):
+                continue
             origin, name = self.origin(claim), claim["feed"].split("/")[0]
             level = coverage(origin, claim)
             if level and (best is None or (-level, origin["place"]) < best[0]):
