@@ -428,6 +428,62 @@ static void merged_and_restored(void **state)
     world_free(world);
 }
 
+/* ---- the sums, by hand [SUM-1] [SUM-2] [SUM-3] ---- */
+
+struct leaves {
+    char hex[4][HASH_SIZE * 2 + 1];
+    size_t count;
+};
+
+static int keep_leaf(void *context, uint64_t seq, const struct hash *leaf, const char *line, size_t size)
+{
+    struct leaves *leaves = context;
+    (void)seq;
+    (void)line;
+    (void)size;
+    hex_encode(leaf->bytes, HASH_SIZE, leaves->hex[leaves->count++]);
+    return KAART_OK;
+}
+
+static void expect_sum(const cJSON *status, const char *name, const char *lines)
+{
+    char hex[HASH_SIZE * 2 + 1];
+    struct hash sum;
+    struct hasher *hasher = hasher_new();
+    assert_int_equal(hasher_digest(hasher, lines, strlen(lines), &sum), KAART_OK);
+    hasher_free(hasher);
+    hex_encode(sum.bytes, HASH_SIZE, hex);
+    assert_string_equal(text_at(status, name, NULL), hex);
+}
+
+static void sums(void **state)
+{
+    struct world *world = world_new();
+    struct feed_head *head = malloc(sizeof *head);
+    struct leaves leaves = {.count = 0};
+    char lines[2048], root[64];
+    cJSON *got;
+    (void)state;
+    tell(world, false, "service", SVC, "editor", "{\"name\":\"b\",\"status\":\"active\",\"x y%\":1}");
+    tell(world, false, "organization", ORG, "editor", "{\"name\":\"a\"}");
+    follow(world);
+    assert_ok(feeds_head(world->fixture->feeds, FEED, head, &fault));
+    assert_ok(
+        feeds_entries(world->fixture->feeds, head->id, head->generation, 0, 9, keep_leaf, &leaves, &fault));
+    assert_ok(map_status(world->map, &got, &fault));
+    snprintf(lines, sizeof lines,
+             "organization " ORG " name " FEED " 1 %s\nservice " SVC " name " FEED " 0 %s\nservice " SVC
+             " status " FEED " 0 %s\nservice " SVC " x%%20y%%25 " FEED " 0 %s\n",
+             leaves.hex[1], leaves.hex[0], leaves.hex[0], leaves.hex[0]);
+    expect_sum(got, "map", lines);
+    base64_encode(head->checkpoint.root.bytes, HASH_SIZE, root);
+    snprintf(lines, sizeof lines, FEED " %llu 2 %s\n", (unsigned long long)head->checkpoint.epoch, root);
+    expect_sum(got, "claimSet", lines);
+    cJSON_Delete(got);
+    free(head);
+    world_free(world);
+}
+
 /* An erased text is in no file of the map. */
 static void erased_means_gone(void **state)
 {
@@ -705,6 +761,7 @@ int main(void)
         cmocka_unit_test(days_and_confirmations),
         cmocka_unit_test(suspended_and_resumed),
         cmocka_unit_test(merged_and_restored),
+        cmocka_unit_test(sums),
         cmocka_unit_test(erased_means_gone),
         cmocka_unit_test(damaged_map),
         cmocka_unit_test(new_epoch_replaces_everything),
