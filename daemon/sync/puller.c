@@ -390,6 +390,8 @@ static void on_staging_failed(void *context, int code, bool local, const char *t
 
     request_abandon(puller->request);
     puller->request = NULL;
+    if (code == KAART_FORK) /* the store froze the feed: that concerns whoever pulls it from elsewhere, too */
+        heads_refresh(puller->sync, puller->feed);
     puller->entered++;
     /* Which of the three waits for it is the machine's state; it ignores the two others. */
     hand_failure(puller, PULL_STAGE_FAILED, code, local, 0, text);
@@ -839,12 +841,19 @@ static void add_checkpoint(const struct sync *sync, cJSON *object, const char *n
 cJSON *puller_status(const struct puller *puller)
 {
     struct sync *sync = puller->sync;
+    const struct head *head = heads_find(sync, puller->feed);
     struct pull_status status;
     char text[PULL_EXPLAIN_SIZE];
     cJSON *object = cJSON_CreateObject();
 
     pull_get_status(puller->machine, &status);
     pull_explain(puller->machine, sync_clock(sync), text);
+    if (status.condition == PULL_CONDITION_FROZEN && head &&
+        head->frozen[0]) /* as it was when it froze, also before a restart */
+        snprintf(text, sizeof(text),
+                 "frozen at epoch %" PRIu64 " size %" PRIu64
+                 ": %s; only a higher epoch under a configured key leads on",
+                 head->held.checkpoint.epoch, head->held.checkpoint.size, head->frozen);
     cJSON_AddStringToObject(object, "feed", puller->feed);
     cJSON_AddStringToObject(object, "state", pull_condition_name(status.condition));
     cJSON_AddStringToObject(object, "detail", text);
