@@ -199,6 +199,7 @@ int map_fault(struct map *map, int code, struct fault *fault)
         result = KAART_NOMEM;
     else if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
         result = KAART_CORRUPT;
+    map->damaged = map->damaged || result == KAART_CORRUPT;
     return fault_set(fault, result, "map.db: %s", map->db ? sqlite3_errmsg(map->db) : sqlite3_errstr(code));
 }
 
@@ -365,6 +366,7 @@ static void close_database(struct map *map)
     sqlite3_close(map->db);
     map->db = NULL;
     map->sum_known = false;
+    map->damaged = false;
 }
 
 static int remember_file(struct map *map, struct fault *fault)

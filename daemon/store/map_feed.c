@@ -348,6 +348,17 @@ static bool passed_by_floor(const struct feed_row *row, uint64_t floor)
     return row->next_seq > 0 && (uint64_t)row->next_seq < floor;
 }
 
+/* Whether feeds.db was replaced by an older one (a restored backup): it then holds less than we have seen, or at the same
+ * size something else. */
+static bool went_back(const struct feed_row *row, const struct public_head *head)
+{
+    if (row->sweeping)
+        return false;
+    return (uint64_t)row->next_seq > head->size ||
+           ((uint64_t)row->size == head->size && (uint64_t)row->next_seq == head->size &&
+            !hash_equal(&row->root, &head->root));
+}
+
 struct old_key {
     struct entry_key key;
     int64_t record;
@@ -473,7 +484,7 @@ static int follow_feed(struct batch *batch, const struct public_head *head, stru
     batch->feed = &row;
     before = row;
     if (row.found && (row.epoch != (int64_t)head->epoch || row.generation != (int64_t)head->generation ||
-                      passed_by_floor(&row, head->floor)))
+                      passed_by_floor(&row, head->floor) || went_back(&row, head)))
         begin_sweep(&row);
     row.epoch = (int64_t)head->epoch;
     row.generation = (int64_t)head->generation;

@@ -200,10 +200,9 @@ int map_follow(struct map *map, const struct policy *policy, int32_t day, size_t
 {
     struct batch batch = {.map = map, .policy = policy, .day = day, .limit = limit ? limit : 1};
     int code = follow(&batch, fault);
-    int database = sqlite3_errcode(map->db) & 0xff;
     batch_forget_touched(&batch);
     free(batch.heads);
-    if (code == KAART_CORRUPT && (database == SQLITE_CORRUPT || database == SQLITE_NOTADB)) {
+    if (code && map->damaged) {
         log_warning("map", "map.db is damaged and made anew from feeds.db: %s", fault ? fault->text : "");
         batch.more = true;
         code = map_begin_anew(map, fault);

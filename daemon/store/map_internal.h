@@ -90,6 +90,7 @@ struct map {
     struct hasher *hasher;
     char *path, *feeds_path;
     bool write;
+    bool damaged; /* map.db, not feeds.db, contradicted itself */
     dev_t device; /* of the file that is open; a rebuilt map is another one */
     ino_t inode;
     bool links_changed;    /* records were marked as due by a link */

@@ -289,9 +289,12 @@ static int write_row(struct map *map, int64_t record, const struct record_row *r
         return code;
     sqlite3_bind_int64(old, 1, record);
     code = map_step(map, old, fault);
-    if (code <= 0)
-        return code ? code
-                    : fault_set(fault, KAART_CORRUPT, "map.db: record %lld has no row", (long long)record);
+    if (code < 0)
+        return code;
+    if (code == 0) {
+        map->damaged = true;
+        return fault_set(fault, KAART_CORRUPT, "map.db: record %lld has no row", (long long)record);
+    }
     bool was_shown = sqlite3_column_int(old, 0) != 0,
          again = row->shown != was_shown || !same_text(old, &row->text);
     code = KAART_OK;

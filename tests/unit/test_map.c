@@ -536,6 +536,45 @@ static void damaged_map(void **state)
     world_free(world);
 }
 
+/* feeds.db was restored from a backup: the map must not keep what came after it. */
+static void restored_feeds(void **state)
+{
+    struct world *world = world_new();
+    char command[512], id[UUID_TEXT_SIZE + 1];
+    cJSON *got;
+    (void)state;
+    tell(world, false, "organization", id_of(1, id), "editor", "{\"name\":\"een\"}");
+    follow(world);
+    feeds_close(world->fixture->feeds);
+    map_close(world->map);
+    snprintf(command, sizeof command, "cd %s && cp feeds.db backup.db && cp own-head backup.head",
+             world->fixture->directory);
+    assert_int_equal(system(command), 0);
+    for (int round = 0; round < 2; round++) {
+        fixture_open(world->fixture);
+        feeds_allow_signing(world->fixture->feeds, FEED, true, NULL);
+        assert_ok(map_open(world->path, world->fixture->path, true, &world->map, &fault));
+        tell(world, false, "organization", id_of(2, id), "editor",
+             round ? "{\"name\":\"nieuw\"}" : "{\"name\":\"twee\"}");
+        if (round == 0)
+            tell(world, false, "organization", id_of(3, id), "editor", "{\"name\":\"drie\"}");
+        follow(world);
+        if (round)
+            break;
+        feeds_close(world->fixture->feeds);
+        map_close(world->map);
+        snprintf(
+            command, sizeof command,
+            "cd %s && rm -f feeds.db-wal feeds.db-shm && cp backup.db feeds.db && cp backup.head own-head",
+            world->fixture->directory);
+        assert_int_equal(system(command), 0);
+    }
+    assert_int_equal(map_get(world->map, NULL, id_of(3, id), &got, &fault), KAART_UNKNOWN);
+    assert_int_equal(hits(world, "twee", NULL, NULL), 0);
+    assert_int_equal(hits(world, "nieuw", NULL, NULL), 1);
+    world_free(world);
+}
+
 /* ---- a subscriber's map: new generations ---- */
 
 static void replicate(struct feeds *from, struct feeds *to, const char *feed, const struct verifier_key *key)
@@ -764,6 +803,7 @@ int main(void)
         cmocka_unit_test(sums),
         cmocka_unit_test(erased_means_gone),
         cmocka_unit_test(damaged_map),
+        cmocka_unit_test(restored_feeds),
         cmocka_unit_test(new_epoch_replaces_everything),
         cmocka_unit_test(incremental_equals_rebuild),
     };
