@@ -14,6 +14,8 @@
  *   GET  claims/{kind}/{id}?source=&feed=   what one source of an own feed says, as it stands there
  *   GET  proof?feed=&seq=               of one claim; without seq: of two histories     control_proof.c
  *   GET  search?q=&kind=&limit=&offset=
+ *   GET  conflicts?group=&about=&limit=   where claims differ                                    control_edit.c
+ *   GET  stale?before=&origin=&limit=     what was confirmed too long ago                        control_edit.c
  *   GET  export?kind=                   every resolved record, NDJSON                       control_export.c
  *   POST import?source=&role=&feed=&dryRun=   lines of claims, NDJSON; a result for each    control_import.c
  */
@@ -466,6 +468,18 @@ static void get_proof(struct node *node, struct http_exchange *exchange, const c
     control_proof(node, exchange);
 }
 
+static void get_conflicts(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_conflicts(node, exchange);
+}
+
+static void get_stale(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_stale(node, exchange);
+}
+
 static void get_export(struct node *node, struct http_exchange *exchange, const char *argument)
 {
     (void)argument;
@@ -494,6 +508,8 @@ static const struct route routes[] = {
     {"GET", "search", NULL, get_search},
     {"GET", "proof", NULL, get_proof},
     {"GET", "export", NULL, get_export},
+    {"GET", "conflicts", NULL, get_conflicts},
+    {"GET", "stale", NULL, get_stale},
     {"POST", "import", NULL, post_import},
 };
 

@@ -47,5 +47,7 @@ void control_problem(struct http_exchange *exchange, int code, const char *detai
 void control_import(struct node *node, struct http_exchange *exchange);
 void control_export(struct node *node, struct http_exchange *exchange);
 void control_proof(struct node *node, struct http_exchange *exchange);
+void control_conflicts(struct node *node, struct http_exchange *exchange);
+void control_stale(struct node *node, struct http_exchange *exchange);
 
 #endif

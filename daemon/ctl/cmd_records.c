@@ -16,7 +16,7 @@
 /* A record read from standard input or a file: more is not one entry. */
 #define RECORD_SIZE_MAX (4 * ENTRY_SIZE_MAX)
 
-static int need_id(const char *id)
+int ctl_need_id(const char *id)
 {
     return syntax_is_uuid(id, strlen(id))
                ? CTL_DONE
@@ -24,7 +24,7 @@ static int need_id(const char *id)
                          "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids", id);
 }
 
-static int need_kind(const char *kind)
+int ctl_need_kind(const char *kind)
 {
     return record_kind_known(kind)
                ? CTL_DONE
@@ -35,12 +35,8 @@ static int need_kind(const char *kind)
 
 /* ---- put and retract ---- */
 
-struct claim_options {
-    const char *source, *role, *feed, *verified, *on_behalf_of;
-};
-
 /* Sends one line and tells the outcome. */
-static int send_line(struct ctl *ctl, const struct claim_options *options, cJSON *line)
+static int send_line(struct ctl *ctl, const struct ctl_claim *options, cJSON *line)
 {
     cJSON *answer = NULL;
     char *body = ctl_print_exact(line);
@@ -105,7 +101,7 @@ out:
 }
 
 /* What the source says now, to be changed; an empty object if nothing. */
-static int read_claim(struct ctl *ctl, const struct claim_options *options, const char *kind, const char *id,
+static int read_claim(struct ctl *ctl, const struct ctl_claim *options, const char *kind, const char *id,
                       cJSON **body)
 {
     char claim[128];
@@ -127,7 +123,7 @@ static int read_claim(struct ctl *ctl, const struct claim_options *options, cons
 }
 
 /* "name=value": value is JSON if it reads as such, else a text; an empty value takes the member away. */
-static int set_field(cJSON *body, const char *text)
+int ctl_set_field(cJSON *body, const char *text)
 {
     const char *sign = strchr(text, '=');
     char name[128];
@@ -146,7 +142,7 @@ static int set_field(cJSON *body, const char *text)
     return CTL_DONE;
 }
 
-static cJSON *make_line(const char *kind, const char *id, const struct claim_options *options, cJSON *body)
+static cJSON *make_line(const char *kind, const char *id, const struct ctl_claim *options, cJSON *body)
 {
     cJSON *line = cJSON_CreateObject();
     cJSON_AddStringToObject(line, "kind", kind);
@@ -156,6 +152,8 @@ static cJSON *make_line(const char *kind, const char *id, const struct claim_opt
         cJSON_AddStringToObject(line, "verified", options->verified);
     if (options->on_behalf_of)
         cJSON_AddStringToObject(line, "onBehalfOf", options->on_behalf_of);
+    if (options->areas)
+        cJSON_AddItemToObject(line, "areas", cJSON_Duplicate(options->areas, true));
     if (body)
         cJSON_AddItemToObject(line, "body", body);
     return line;
@@ -177,23 +175,24 @@ static int read_wrapped(const char *name, cJSON **wrapped, const char *words[2],
                    name, name);
 }
 
-static int send_claim(struct ctl *ctl, const struct claim_options *options, const char *kind, const char *id,
-                      cJSON *body)
+int ctl_send_claim(struct ctl *ctl, const struct ctl_claim *options, const char *kind, const char *id,
+                   cJSON *body)
 {
-    const char *said = json_get_string(body, "id");
+    const char *said = body ? json_get_string(body, "id") : NULL;
     if (said && strcmp(said, id) != 0) {
         ctl_say(CTL_FAILED, "the record says that its id is %s, not %s", said, id);
         cJSON_Delete(body);
         return CTL_FAILED;
     }
-    cJSON_DeleteItemFromObjectCaseSensitive(body, "id");
+    if (body)
+        cJSON_DeleteItemFromObjectCaseSensitive(body, "id");
     cJSON *line = make_line(kind, id, options, body);
     int code = send_line(ctl, options, line);
     cJSON_Delete(line);
     return code;
 }
 
-static int put(struct ctl *ctl, const struct claim_options *options, char **words, size_t count)
+static int put(struct ctl *ctl, const struct ctl_claim *options, char **words, size_t count)
 {
     int code = CTL_DONE;
     cJSON *body = NULL, *wrapped = NULL;
@@ -202,9 +201,9 @@ static int put(struct ctl *ctl, const struct claim_options *options, char **word
     if (count == 1)
         code = read_wrapped(words[0], &wrapped, record, &body);
     if (code == CTL_DONE)
-        code = need_kind(record[0]);
+        code = ctl_need_kind(record[0]);
     if (code == CTL_DONE)
-        code = need_id(record[1]);
+        code = ctl_need_id(record[1]);
     if (code == CTL_DONE && count == 2)
         code = ctl_say(CTL_USAGE, "what is to be said? Name a file (- is standard input) or FIELD=VALUE");
     if (code == CTL_DONE && from_file)
@@ -212,9 +211,9 @@ static int put(struct ctl *ctl, const struct claim_options *options, char **word
     else if (code == CTL_DONE && count > 2)
         code = read_claim(ctl, options, record[0], record[1], &body);
     for (size_t i = from_file ? 3 : 2; i < count && code == CTL_DONE; i++)
-        code = set_field(body, words[i]);
+        code = ctl_set_field(body, words[i]);
     if (code == CTL_DONE)
-        code = send_claim(ctl, options, record[0], record[1], body);
+        code = ctl_send_claim(ctl, options, record[0], record[1], body);
     else
         cJSON_Delete(body);
     cJSON_Delete(wrapped);
@@ -223,7 +222,7 @@ static int put(struct ctl *ctl, const struct claim_options *options, char **word
 
 int ctl_put(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    struct claim_options claim = {.source = "editor", .role = "editor", .feed = "public"};
+    struct ctl_claim claim = {.source = "editor", .role = "editor", .feed = "public"};
     const struct ctl_option options[] = {{"source", CTL_VALUE, &claim.source},
                                          {"role", CTL_VALUE, &claim.role},
                                          {"feed", CTL_VALUE, &claim.feed},
@@ -237,7 +236,7 @@ int ctl_put(struct ctl *ctl, const struct ctl_command *command, int argc, char *
 
 int ctl_retract(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    struct claim_options claim = {.source = "editor", .role = "editor", .feed = "public"};
+    struct ctl_claim claim = {.source = "editor", .role = "editor", .feed = "public"};
     const struct ctl_option options[] = {{"source", CTL_VALUE, &claim.source},
                                          {"role", CTL_VALUE, &claim.role},
                                          {"feed", CTL_VALUE, &claim.feed},
@@ -245,19 +244,16 @@ int ctl_retract(struct ctl *ctl, const struct ctl_command *command, int argc, ch
     char **words;
     size_t count;
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 2, 2, &words, &count);
-    if (code != CTL_DONE || (code = need_kind(words[0])) != CTL_DONE ||
-        (code = need_id(words[1])) != CTL_DONE)
+    if (code != CTL_DONE || (code = ctl_need_kind(words[0])) != CTL_DONE ||
+        (code = ctl_need_id(words[1])) != CTL_DONE)
         return code;
-    cJSON *line = make_line(words[0], words[1], &claim, NULL);
-    code = send_line(ctl, &claim, line);
-    cJSON_Delete(line);
-    return code;
+    return ctl_send_claim(ctl, &claim, words[0], words[1], NULL);
 }
 
 /* ---- get ---- */
 
 /* "houten.example (home), editor desk, confirmed 2026-11-01" */
-static void describe_origin(const cJSON *claim, char *text, size_t size)
+void ctl_describe_origin(const cJSON *claim, char *text, size_t size)
 {
     const char *feed = json_get_string(claim, "feed"), *role = json_get_string(claim, "role"),
                *source = json_get_string(claim, "source"), *verified = json_get_string(claim, "verified"),
@@ -297,7 +293,7 @@ struct origins {
 static size_t number_of(struct origins *origins, const cJSON *claim)
 {
     char text[sizeof(origins->text[0])];
-    describe_origin(claim, text, sizeof(text));
+    ctl_describe_origin(claim, text, sizeof(text));
     for (size_t i = 0; i < origins->count; i++)
         if (strcmp(origins->text[i], text) == 0)
             return i + 1;
@@ -354,8 +350,8 @@ static int ask_record(struct ctl *ctl, const struct ctl_command *command, int ar
     size_t count;
     cJSON *answer = NULL;
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 1, 1, &words, &count);
-    if (code != CTL_DONE || (code = need_id(words[0])) != CTL_DONE ||
-        (kind && (code = need_kind(kind)) != CTL_DONE))
+    if (code != CTL_DONE || (code = ctl_need_id(words[0])) != CTL_DONE ||
+        (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
     snprintf(record, sizeof(record), "records/%.36s%s", words[0], tail);
     char *path = ctl_path(record, (const char *const[]){"kind", kind, NULL});
@@ -381,7 +377,7 @@ static void print_voice(const char *mark, const cJSON *voice)
 {
     char origin[512];
     char *value = ctl_value_text(json_get(voice, "value"));
-    describe_origin(voice, origin, sizeof(origin));
+    ctl_describe_origin(voice, origin, sizeof(origin));
     printf("  %s %s\n      %s\n", mark, value ? ctl_text_clean(value) : "", ctl_text_clean(origin));
     free(value);
 }
@@ -407,7 +403,7 @@ static void print_why(const cJSON *answer)
     for (const cJSON *claim = passed ? passed->child : NULL; claim; claim = claim->next) {
         char origin[512];
         const char *reason = json_get_string(claim, "because");
-        describe_origin(claim, origin, sizeof(origin));
+        ctl_describe_origin(claim, origin, sizeof(origin));
         printf("  - %s: %s\n", ctl_text_clean(origin), reason ? reason : "");
     }
 }
@@ -448,7 +444,7 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
     size_t count;
     cJSON *answer = NULL;
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 1, 50, &words, &count);
-    if (code != CTL_DONE || (kind && (code = need_kind(kind)) != CTL_DONE))
+    if (code != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
     for (size_t i = 0; i < count; i++) {
         size_t used = strlen(query);
@@ -484,7 +480,7 @@ int ctl_export(struct ctl *ctl, const struct ctl_command *command, int argc, cha
     char **words;
     size_t count;
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
-    if (code != CTL_DONE || (kind && (code = need_kind(kind)) != CTL_DONE))
+    if (code != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
     char *path = ctl_path("export", (const char *const[]){"kind", kind, NULL});
     code = path ? ctl_ask_stream(ctl, path, stdout) : ctl_say(CTL_FAILED, "out of memory");

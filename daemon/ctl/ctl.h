@@ -60,6 +60,11 @@ CTL_RUN(ctl_sources);
 CTL_RUN(ctl_source);
 CTL_RUN(ctl_sign);
 CTL_RUN(ctl_status);
+CTL_RUN(ctl_conflicts);
+CTL_RUN(ctl_pin);
+CTL_RUN(ctl_unpin);
+CTL_RUN(ctl_stale);
+CTL_RUN(ctl_confirm);
 CTL_RUN(ctl_fetch);
 CTL_RUN(ctl_prove);
 CTL_RUN(ctl_verify);
@@ -104,6 +109,23 @@ int ctl_ask_quietly(struct ctl *ctl, const char *method, const char *path, cJSON
 int ctl_ask_stream(struct ctl *ctl, const char *path, FILE *out);
 /* Prints JSON for programs. Consumes `json`. */
 int ctl_print_json(cJSON *json);
+
+/* ---- cmd_records.c: what other commands that say something need ---- */
+
+struct ctl_claim {
+    const char *source, *role, *feed, *verified, *on_behalf_of; /* the last two may be NULL */
+    const cJSON *areas;                                         /* NULL: the node's */
+};
+/* Says it (body NULL: withdraws it) and tells the outcome. Consumes `body`. */
+int ctl_send_claim(struct ctl *ctl, const struct ctl_claim *claim, const char *kind, const char *id,
+                   cJSON *body);
+/* CTL_DONE, or CTL_USAGE after a message. */
+int ctl_need_id(const char *id);
+int ctl_need_kind(const char *kind);
+/* "name=value" into a body: value is JSON if it reads as such, else a text; an empty value takes the member away. */
+int ctl_set_field(cJSON *body, const char *text);
+/* "houten.example (home), editor desk, confirmed 2026-11-01" */
+void ctl_describe_origin(const cJSON *claim, char *text, size_t size);
 
 /* ---- table.c: aligned columns for people ---- */
 

@@ -111,6 +111,49 @@ static const char verify_help[] =
     "FILE is what `prove` printed, or a proof that an origin signed two histories.\n"
     "Exit code 5 if it does not hold. Needs no daemon.\n";
 
+static const char conflicts_help[] =
+    "  --group GROUP   identity, place, contact, hours, access, description,\n"
+    "                  classification or status (default: contact, place, hours and\n"
+    "                  status)\n"
+    "  --about ORIGIN  only where that node (as in houten.example) says something\n"
+    "                  else than others do\n"
+    "  --limit N       at most so many (default: 100)\n"
+    "\n"
+    "First come those that nobody's rank decided: there the later word won. Each has\n"
+    "the command that settles it for this node's map and for all who follow it.\n";
+
+static const char pin_help[] =
+    "  GROUP           identity, place, contact, hours, access, description,\n"
+    "                  classification or status\n"
+    "  FIELD=VALUE     what is to hold (as for put), or\n"
+    "  --from FEED     the group's fields as this feed (origin/audience) has them\n"
+    "  --source NAME   of which of its sources, where there are several\n"
+    "  --reason TEXT   why; everybody sees it\n"
+    "  --expires DAY   the pin's last day, as in 2027-05-01, or '6 months' from now\n"
+    "  --role ROLE     in which capacity (default: editor)\n"
+    "  --feed AUDIENCE in which of the node's feeds (default: public)\n"
+    "\n"
+    "A pin goes before all other claims about the fields that it has, wherever this\n"
+    "node is a steward, until its last day. It is a claim like others: signed, shown\n"
+    "by why, and taken back with unpin. One pin for each group of a record.\n";
+
+static const char unpin_help[] = "  --feed AUDIENCE in which of the node's feeds (default: public)\n";
+
+static const char stale_help[] = "  --older-than T  12mo, 90d, 1y, or a day (default: 12 months)\n"
+                                 "  --origin NAME   what another node supplies (default: this node)\n"
+                                 "  --limit N       at most so many (default: 100)\n"
+                                 "\n"
+                                 "Longest ago first. `kaartctl confirm ID` renews without changing.\n";
+
+static const char confirm_help[] =
+    "  --source NAME   whose claim (default: editor)\n"
+    "  --feed AUDIENCE in which of the node's feeds (default: public)\n"
+    "  --kind KIND     where several records have this id\n"
+    "  --verified DAY  on which it was confirmed (default: today)\n"
+    "\n"
+    "What the source says stays as it is; the day on which it was last confirmed is\n"
+    "renewed.\n";
+
 static const char fetch_help[] =
     "  URL                where the node's /v1 begins, as in\n"
     "                     https://kaart.nieuwegein.example:8443\n"
@@ -143,6 +186,15 @@ const struct ctl_command ctl_commands[] = {
      ctl_get},
     {"why", "ID [--kind KIND]", "Shows who says each field, which rule decided, and what others say.", "",
      ctl_why},
+    {"conflicts", "[--group GROUP] [--about ORIGIN] [--limit N]",
+     "Lists where claims differ, with what settles it.", conflicts_help, ctl_conflicts},
+    {"pin", "KIND ID GROUP FIELD=VALUE...|--from FEED --reason TEXT --expires DAY",
+     "Lets one word hold for a group of fields, whoever says what.", pin_help, ctl_pin},
+    {"unpin", "KIND ID GROUP", "Takes a pin back.", unpin_help, ctl_unpin},
+    {"stale", "[--older-than TIME] [--origin NAME] [--limit N]",
+     "Lists what was last confirmed too long ago.", stale_help, ctl_stale},
+    {"confirm", "ID... [OPTIONS]", "Renews the day on which a source last confirmed what it says.",
+     confirm_help, ctl_confirm},
     {"search", "WORDS... [OPTIONS]", "Finds records.", search_help, ctl_search},
     {"export", "[--kind KIND]", "Writes every resolved record to standard output, one JSON object a line.",
      "", ctl_export},
@@ -169,7 +221,7 @@ static void print_usage(FILE *out)
                  "  -c FILE  the node's configuration (default: " CTL_DEFAULT_CONFIG ")\n"
                  "  --json   for programs\n\n");
     for (const struct ctl_command *command = ctl_commands; command->name; command++)
-        fprintf(out, "  %-8s %s\n", command->name, command->summary);
+        fprintf(out, "  %-9s %s\n", command->name, command->summary);
     fprintf(out, "\nkaartctl COMMAND --help tells more of each.\n\n"
                  "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 kaartd (or, for fetch, the node) "
                  "does not answer;\n"

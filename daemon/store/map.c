@@ -175,6 +175,10 @@ static const char *const queries[QUERY_COUNT] = {
         "SELECT kind, uuid, json, provenance FROM record WHERE kind = ?1 AND uuid > ?2 AND shown = 1"
         " ORDER BY uuid LIMIT ?3",
     [Q_RECORD_COUNTS] = "SELECT kind, count(*) FROM record WHERE shown = 1 GROUP BY kind ORDER BY kind",
+    /* "differs" is the last number of a field in the provenance; what else ends so is looked at in vain */
+    [Q_RECORD_DIFFERS] = "SELECT id, kind, uuid, name FROM record WHERE shown = 1 AND instr(provenance, "
+                         "',1]') > 0 ORDER BY id",
+    [Q_RECORD_ALL] = "SELECT kind, uuid, name, provenance FROM record WHERE shown = 1 ORDER BY id",
     [Q_SEARCH_INSERT] =
         "INSERT INTO search(rowid, name, alternate, place, summary) VALUES(?1, ?2, ?3, ?4, ?5)",
     [Q_SEARCH_DELETE] = "INSERT INTO search(search, rowid, name, alternate, place, summary) VALUES('delete', "

@@ -40,6 +40,17 @@ int map_search(struct map *map, const char *query, const char *kind, size_t limi
 /* Every record in order of (kind, id), streamed: for export. */
 typedef int map_each(void *context, const char *kind, const char *id, const char *record_json);
 int map_export(struct map *map, const char *kind, map_each *each, void *context, struct fault *fault);
+/* Where claims that count differ: [{"kind","id","name","sameRank", and the field as map_why shows it, "others" only those that say something else}], fields that nobody's rank
+ * decided first. `group` NULL: contact, place, hours and status; `about` NULL or an origin that must be one of those who differ. At most `limit`; *more: there are others. */
+struct map_conflict_options {
+    const char *group, *about;
+    size_t limit;
+};
+int map_conflicts(struct map *map, const struct policy *policy, int32_t day, const struct map_conflict_options *options, cJSON **out,
+                  bool *more, struct fault *fault);
+/* Records of which `origin` supplies a field and has confirmed none of it since before the day `before`: [{"kind","id","name","feed","source","role","verified","missingSince"}],
+ * longest ago first, at most `limit`. *total: all of them. */
+int map_stale(struct map *map, const char *origin, int32_t day, int32_t before, size_t limit, cJSON **out, size_t *total, struct fault *fault);
 /* {"records":{kind:n},"claims":n,"day","policy":hash,"caughtUp":bool} */
 int map_status(struct map *map, cJSON **out, struct fault *fault);
 

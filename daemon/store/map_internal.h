@@ -10,6 +10,8 @@
  *     map_link.c     records that are the same
  *     map_read.c     get, export, status
  *     map_why.c      the whole story of one record
+ *     map_conflicts.c  where live claims differ
+ *     map_stale.c    what was confirmed too long ago
  *     map_search.c   what a person typed -> FTS5
  *     map_sums.c     the hashes that two operators compare
  */
@@ -74,6 +76,8 @@ enum map_query {
     Q_RECORD_EACH,
     Q_RECORD_EACH_KIND,
     Q_RECORD_COUNTS,
+    Q_RECORD_DIFFERS,
+    Q_RECORD_ALL,
     Q_SEARCH_INSERT,
     Q_SEARCH_DELETE,
     Q_SEARCH_OPTIMIZE,
@@ -216,6 +220,15 @@ int map_find_main(struct map *map, const char *kind, const char *id, struct foun
 /* Adds "parts" of a merged record, and "mergedFrom" where `asked` is one of them. */
 int map_add_parts(struct map *map, cJSON *result, const struct record_place *place, const char *asked,
                   struct fault *fault);
+
+/* The day that freshness is counted from [RES-9], of a claim as it stands in a row's provenance. */
+int map_winner_day(struct map *map, const cJSON *item, int32_t day, int32_t *verified, struct fault *fault);
+
+/* ---- map_why.c ---- */
+
+/* One field as `why` shows it, appended to `list`: winner, rule, others with values. NULL without memory, else borrowed from the list. */
+cJSON *map_add_field(cJSON *list, const struct resolution *resolution, const struct resolved_field *field,
+                     const struct claim *claims);
 
 /* ---- map_sums.c ---- */
 int map_sum_claims(struct map *map, struct hash *out, struct fault *fault);

@@ -78,6 +78,14 @@ static int read_winner(struct map *map, const cJSON *item, int32_t day, struct w
     return code;
 }
 
+int map_winner_day(struct map *map, const cJSON *item, int32_t day, int32_t *verified, struct fault *fault)
+{
+    struct winner winner;
+    int code = read_winner(map, item, day, &winner, fault);
+    *verified = winner.verified;
+    return code;
+}
+
 static bool add_field(cJSON *to, const char *kind, const char *name, const struct winner *winner,
                       const cJSON *decision, const struct policy *policy, int32_t day)
 {

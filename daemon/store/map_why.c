@@ -100,14 +100,26 @@ static void add_value(cJSON *object, const cJSON *value)
     cJSON_AddItemToObject(object, "value", cJSON_Duplicate(value, true));
 }
 
-static void add_field(cJSON *list, const struct resolution *resolution, const struct resolved_field *field,
-                      const struct claim *claims)
+/* A pin over something else that was said after it: the operator should look again. */
+static bool hides_newer(const struct resolved_field *field, const struct claim *claims)
+{
+    const struct claim *pin = &claims[field->winner];
+    for (size_t i = 0; i < field->other_count; i++) {
+        const struct claim *other = &claims[field->others[i]];
+        if (other->at_ms > pin->at_ms && !json_equal(json_get(other->body, field->name), field->value))
+            return true;
+    }
+    return false;
+}
+
+cJSON *map_add_field(cJSON *list, const struct resolution *resolution, const struct resolved_field *field,
+                     const struct claim *claims)
 {
     cJSON *object = cJSON_CreateObject(), *others;
     const struct claim_judgement *winner = &resolution->judgements[field->winner];
     if (!object || !cJSON_AddItemToArray(list, object)) {
         cJSON_Delete(object);
-        return;
+        return NULL;
     }
     cJSON_AddStringToObject(object, "field", field->name);
     cJSON_AddStringToObject(object, "group", field_group_name(field->group));
@@ -122,6 +134,7 @@ static void add_field(cJSON *list, const struct resolution *resolution, const st
                                 json_get_string(claims[field->winner].body, "pin_reason"));
         cJSON_AddStringToObject(object, "pinExpires",
                                 json_get_string(claims[field->winner].body, "pin_expires"));
+        cJSON_AddBoolToObject(object, "hidesNewer", hides_newer(field, claims));
     }
     others = cJSON_AddArrayToObject(object, "others");
     for (size_t i = 0; others && i < field->other_count; i++) {
@@ -129,12 +142,13 @@ static void add_field(cJSON *list, const struct resolution *resolution, const st
         cJSON *other = cJSON_CreateObject();
         if (!other || !cJSON_AddItemToArray(others, other)) {
             cJSON_Delete(other);
-            return;
+            return NULL;
         }
         add_claim(other, &claims[index], &resolution->judgements[index]);
         cJSON_AddBoolToObject(other, "stale", resolution->judgements[index].stale >> field->group & 1);
         add_value(other, json_get(claims[index].body, field->name));
     }
+    return object;
 }
 
 static void add_finding(void *context, enum record_severity severity, const char *pointer,
@@ -188,7 +202,7 @@ static int tell(const struct found_record *found, const struct record_claims *cl
     if (!fields || !uncounted)
         goto failed;
     for (size_t i = 0; i < resolution->field_count; i++)
-        add_field(fields, resolution, &resolution->fields[i], claims->claims);
+        map_add_field(fields, resolution, &resolution->fields[i], claims->claims);
     for (size_t i = 0; i < claims->count; i++)
         if (resolution->standings[i] != CLAIM_COUNTS)
             add_uncounted(uncounted, &claims->claims[i], resolution->standings[i]);
