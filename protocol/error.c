@@ -81,25 +81,24 @@ static void clean(char *text)
     *out = '\0';
 }
 
-int fault_set(struct fault *fault, int code, const char *format, ...)
+void fault_write(struct fault *fault, const char *format, ...)
 {
-    char text[sizeof fault->text]; /* what is quoted can be the text that is there */
+    char text[sizeof(struct fault)]; /* what is quoted can be the text that is there */
     va_list arguments;
 
     if (!fault)
-        return code;
+        return;
     va_start(arguments, format);
     if (vsnprintf(text, sizeof text, format, arguments) < 0)
         text[0] = '\0';
     va_end(arguments);
     clean(text);
     memcpy(fault->text, text, strlen(text) + 1);
-    return code;
 }
 
 void fault_prefix(struct fault *fault, const char *format, ...)
 {
-    char before[sizeof fault->text];
+    char before[sizeof(struct fault)];
     va_list arguments;
     int length;
     size_t used, rest;

@@ -36,10 +36,18 @@ struct fault {
 /* The code's name in words ("root mismatch"); never NULL. Static storage. */
 const char *kaart_strerror(int code);
 
-/* Formats into `fault` (may be NULL) and returns `code`, so that `return fault_set(f, KAART_SYNTAX, ...)`
- * reads well. Truncates silently; replaces control characters by '?', since much of what is quoted comes from
- * strangers. */
-int fault_set(struct fault *fault, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Formats into `fault` (may be NULL). Truncates silently; replaces control characters and broken UTF-8 by '?', since
+ * much of what is quoted comes from strangers. The arguments may quote the text that is there. */
+void fault_write(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static inline int fault_code(int code)
+{
+    return code;
+}
+
+/* fault_set(fault, code, format, ...) does that and gives `code`, so that `return fault_set(f, KAART_SYNTAX, ...)` reads
+ * well. A macro, so that compilers and analyzers see that what comes back is not 0. */
+#define fault_set(fault, code, ...) (fault_write((fault), __VA_ARGS__), fault_code(code))
 
 /* Puts "prefix: " before the text that is there; for callers that know the object (feed, file, line). */
 void fault_prefix(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));

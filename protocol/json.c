@@ -323,12 +323,12 @@ static int keep_name(struct check *c, const struct name *name)
 {
     if (c->name_count == c->name_capacity) {
         size_t capacity = c->name_capacity * 2;
-        struct name *names = c->names == c->first_names ? NULL : c->names;
+        bool on_stack = c->names == c->first_names;
+        struct name *names = realloc(on_stack ? NULL : c->names, capacity * sizeof *names);
 
-        names = realloc(names, capacity * sizeof *names);
         if (!names)
             return fault_set(c->fault, KAART_NOMEM, "JSON: out of memory");
-        if (c->names == c->first_names)
+        if (on_stack)
             memcpy(names, c->first_names, sizeof c->first_names);
         c->names = names;
         c->name_capacity = capacity;

@@ -647,8 +647,9 @@ static int next_live(const struct replica *replica, uint64_t floor, struct live 
     for (size_t i = 0; i < replica->pending_count && code == KAART_OK; i++) {
         const struct line *line = replica->pending[i];
         struct entry entry;
+        struct fault ignored;
 
-        code = entry_parse(line->bytes, line->size, &entry, NULL);
+        code = entry_parse(line->bytes, line->size, &entry, &ignored);
         if (code == KAART_OK)
             code = live_add(live, replica->hasher, &entry, line->bytes, line->size);
     }

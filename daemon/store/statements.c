@@ -133,6 +133,7 @@ int store_fault(struct feeds *feeds, int sqlite_code, struct fault *fault)
 int statement_get(struct feeds *feeds, enum query query, sqlite3_stmt **out, struct fault *fault)
 {
     sqlite3_stmt **slot = &feeds->statements[query];
+    *out = NULL;
     if (*slot == NULL) {
         int code = sqlite3_prepare_v3(feeds->db, queries[query], -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
         if (code != SQLITE_OK)
