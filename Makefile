@@ -110,7 +110,7 @@ check: deps
 
 bench: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCHES)
-	$(Q)BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py
+	@for bench in $(BENCHES); do echo "$${bench##*/}:"; $$bench || exit 1; done
 
 # Looks for inputs that break a property, FUZZ_SECONDS for each target; what it finds lands in build/fuzz.
 FUZZ_SECONDS ?= 60
