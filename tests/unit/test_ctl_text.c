@@ -119,7 +119,8 @@ static void test_values(void **state)
                                     {"5.25", "5.25"},
                                     {"[]", ""},
                                     {"{\"a\":1,\"b\":[\"x\",\"y\"],\"c\":null}", "a 1, b (x, y), c null"},
-                                    {"[{\"number\":\"030\",\"type\":\"voice\"},{\"number\":\"06\"}]", "number 030, type voice; number 06"}};
+                                    {"[{\"number\":\"030\",\"type\":\"voice\"},{\"number\":\"06\"}]",
+                                     "number 030, type voice; number 06"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         cJSON *value = cJSON_Parse(cases[i][0]);
         char *text = ctl_value_text(value);
