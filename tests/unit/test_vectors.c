@@ -6,6 +6,7 @@
  */
 #include "protocol/checkpoint.h"
 #include "protocol/json.h"
+#include "protocol/proof.h"
 #include "protocol/replica.h"
 #include "protocol/stream.h"
 #include "protocol/tree.h"
@@ -168,6 +169,24 @@ static void test_trees(void **state)
     cJSON_Delete(vectors);
 }
 
+/* The same proof as text [PROOF-1] to [PROOF-3]. */
+static void check_claim_text(const char *line, const char *note, const struct hash siblings[TREE_HEIGHT],
+                             const struct verifier_key *keys, size_t key_count)
+{
+    struct claim_proof proof = {.line = {line, strlen(line)}, .note = {note, strlen(note)}}, back;
+    struct fault fault;
+    char *text;
+    size_t size;
+
+    assert_int_equal(entry_parse(line, strlen(line), &proof.entry, &fault), KAART_OK);
+    proof.position = proof.entry.seq;
+    memcpy(proof.siblings, siblings, sizeof proof.siblings);
+    assert_int_equal(claim_proof_format(&proof, &text, &size), KAART_OK);
+    assert_int_equal(claim_proof_verify(text, size, keys, key_count, &back, &fault), KAART_OK);
+    assert_int_equal(back.position, proof.position);
+    free(text);
+}
+
 static void test_proofs(void **state)
 {
     cJSON *vectors = load("feed.json");
@@ -195,6 +214,7 @@ static void test_proofs(void **state)
         assert_int_equal(hasher_leaf(hasher, line, strlen(line), &leaf), KAART_OK);
         assert_int_equal(tree_root_of_path(hasher, position, &leaf, siblings, &root), KAART_OK);
         assert_memory_equal(root.bytes, checkpoint.root.bytes, HASH_SIZE);
+        check_claim_text(line, note, siblings, keys, key_count);
     }
     cJSON_Delete(vectors);
 }
@@ -338,6 +358,44 @@ static void test_forks(void **state)
     cJSON_Delete(vectors);
 }
 
+/* One side of a fork's proof. The note is malloc'ed. */
+static void read_side(const cJSON *vector, struct fork_side *side)
+{
+    side->note.data = bytes_of(vector, "note_base64", &side->note.size);
+    side->leaf = hash_of_hex(json_get_string(vector, "leaf"));
+    for (int i = 0; i < TREE_HEIGHT; i++)
+        side->siblings[i] = hash_of_hex(cJSON_GetArrayItem(json_get(vector, "siblings"), i)->valuestring);
+}
+
+/* [DEATH-3] (d), as text [PROOF-5] */
+static void test_fork_proofs(void **state)
+{
+    cJSON *vectors = load("forks.json");
+    struct verifier_key keys[FEED_KEYS_MAX];
+    size_t key_count = load_keys(vectors, keys);
+    const cJSON *vector;
+
+    (void)state;
+    cJSON_ArrayForEach(vector, json_get(vectors, "proofs"))
+    {
+        struct fork_proof proof = {.with_position = true, .position = number_of(vector, "position")}, back;
+        bool proves = cJSON_IsTrue(json_get(vector, "proves"));
+        struct fault fault;
+        char *text;
+        size_t size;
+
+        read_side(json_get(vector, "shorter"), &proof.shorter);
+        read_side(json_get(vector, "longer"), &proof.longer);
+        assert_int_equal(fork_proof_format(&proof, &text, &size), KAART_OK);
+        assert_int_equal(fork_proof_verify(text, size, keys, key_count, &back, &fault),
+                         proves ? KAART_OK : KAART_INVALID);
+        free(text);
+        free((void *)proof.shorter.note.data);
+        free((void *)proof.longer.note.data);
+    }
+    cJSON_Delete(vectors);
+}
+
 /* A copy in several responses: the entries of all, then the checkpoint of the last [STREAM-6]. */
 static void test_pages(void **state)
 {
@@ -378,7 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),  cmocka_unit_test(test_trees), cmocka_unit_test(test_proofs),
         cmocka_unit_test(test_steps), cmocka_unit_test(test_bad),   cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_forks), cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_forks), cmocka_unit_test(test_pages), cmocka_unit_test(test_fork_proofs),
     };
 
     return cmocka_run_group_tests_name("vectors", tests, setup, teardown);
