@@ -628,6 +628,22 @@ static void overtaken_is_nobodys_fault(void **state)
     pull_free(w.pull);
 }
 
+static void overtaken_while_a_transfer_runs(void **state)
+{
+    (void)state;
+    struct world w;
+    taking(&w);
+    assert_int_equal(failed(&w, KAART_OVERTAKEN, "the held state has moved"), PULL_WAIT);
+    assert_int_equal(w.effect.stage, PULL_STAGE_DROP);
+    assert_int_equal(status(&w).failures, 0);
+    assert_int_equal(due(&w), PULL_ASK_CHANGES);
+    tell(&w, PULL_ENTRIES);
+    assert_int_equal(hand(&w, (struct pull_event){.type = PULL_STAGE_FAILED, .code = KAART_OVERTAKEN}),
+                     PULL_WAIT);
+    assert_int_equal(status(&w).failures, 0);
+    pull_free(w.pull);
+}
+
 static void a_stage_of_before_goes_on_further_along(void **state)
 {
     (void)state;
@@ -849,6 +865,7 @@ int main(void)
         cmocka_unit_test(looking_again_can_end_it),
         cmocka_unit_test(absent_feeds_are_asked_for_slowly),
         cmocka_unit_test(overtaken_is_nobodys_fault),
+        cmocka_unit_test(overtaken_while_a_transfer_runs),
         cmocka_unit_test(a_stage_of_before_goes_on_further_along),
         cmocka_unit_test(the_held_state_can_move_meanwhile),
         cmocka_unit_test(a_fork_freezes_until_a_higher_epoch),
