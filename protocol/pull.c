@@ -51,33 +51,6 @@ struct pull {
     uint32_t refusals[PULL_CODES];
 };
 
-const char *pull_condition_name(enum pull_condition condition)
-{
-    switch (condition) {
-    case PULL_CONDITION_NEW:
-        return "not asked yet";
-    case PULL_CONDITION_IN_STEP:
-        return "in step";
-    case PULL_CONDITION_BEHIND:
-        return "behind";
-    case PULL_CONDITION_CATCHING_UP:
-        return "catching up";
-    case PULL_CONDITION_FULL_DUE:
-        return "full sync due";
-    case PULL_CONDITION_ABSENT:
-        return "absent";
-    case PULL_CONDITION_UNREACHABLE:
-        return "unreachable";
-    case PULL_CONDITION_REFUSED:
-        return "refused";
-    case PULL_CONDITION_LOCAL:
-        return "own store in trouble";
-    case PULL_CONDITION_FROZEN:
-        return "frozen";
-    }
-    return "";
-}
-
 /* ---- durations ---- */
 
 static int64_t full_every(const struct pull *pull)
@@ -808,14 +781,14 @@ void pull_handle(struct pull *pull, const struct pull_event *event, struct pull_
     }
 }
 
-/* ---- for people ---- */
+/* ---- what it knows ---- */
 
 void pull_get_status(const struct pull *pull, struct pull_status *status)
 {
     memset(status, 0, sizeof(*status));
     status->condition = pull->condition;
     status->busy = pull->state != WAITING;
-    status->full = pull->full;
+    status->full = pull->full || pull->state == LOOKING;
     status->held = pull->held;
     status->offered_any = pull->offered_any;
     status->offered = pull->offered;
@@ -823,91 +796,11 @@ void pull_get_status(const struct pull *pull, struct pull_status *status)
     status->last_success_ms = pull->last_success_ms;
     status->next_ms = pull->state == WAITING ? pull->due_ms : 0;
     status->full_allowed_ms = pull->full_allowed_ms;
+    /* What is told as a full sync is one that was decided on; a first attempt may as well find nothing. */
+    if (pull->state == WAITING &&
+        (pull->full_wanted || (!pull->held.held && pull->condition == PULL_CONDITION_REFUSED)))
+        status->full_due_ms = most(pull->due_ms, pull->full_unfinished ? 0 : pull->full_allowed_ms);
     status->code = pull->code;
     status->text = pull->fault.text;
     status->refusals = pull->refusals;
-}
-
-/* ", next full sync in 42 min" or ", next attempt in 12 s". */
-static void explain_next(const struct pull *pull, int64_t now_ms, char *text, size_t size)
-{
-    char words[RETRY_WORDS_SIZE];
-    /* What is told as a full sync is one that was decided on; a first attempt may as well find nothing. */
-    bool full = pull->full_wanted || (!pull->held.held && pull->condition == PULL_CONDITION_REFUSED);
-    int64_t at = full ? most(pull->due_ms, pull->full_unfinished ? 0 : pull->full_allowed_ms) : pull->due_ms;
-
-    if (pull->state != WAITING) {
-        snprintf(text, size, "%s is running",
-                 pull->full || pull->state == LOOKING ? "a full sync" : "an exchange");
-        return;
-    }
-    retry_words(at - now_ms, words);
-    snprintf(text, size, "next %s %s%s", full ? "full sync" : "attempt", at > now_ms ? "in " : "", words);
-}
-
-/* How far a source of the same epoch is behind: in positions, and in time. */
-static void explain_lag(const struct pull *pull, char text[PULL_EXPLAIN_SIZE], const char *next)
-{
-    const struct checkpoint *held = &pull->held.checkpoint, *offered = &pull->offered;
-    char lag[RETRY_WORDS_SIZE];
-
-    retry_words((held->time_s - offered->time_s) * 1000, lag);
-    snprintf(text, PULL_EXPLAIN_SIZE,
-             "behind: offers size %" PRIu64 ", signed %s before the held size %" PRIu64
-             "; nothing was taken; %s",
-             offered->size, held->time_s > offered->time_s ? lag : "no time", held->size, next);
-}
-
-void pull_explain(const struct pull *pull, int64_t now_ms, char text[PULL_EXPLAIN_SIZE])
-{
-    char next[96];
-    const struct checkpoint *held = &pull->held.checkpoint, *offered = &pull->offered;
-
-    explain_next(pull, now_ms, next, sizeof(next));
-    switch (pull->condition) {
-    case PULL_CONDITION_NEW:
-        snprintf(text, PULL_EXPLAIN_SIZE, "not asked yet; %s", next);
-        break;
-    case PULL_CONDITION_IN_STEP:
-        snprintf(text, PULL_EXPLAIN_SIZE, "in step at size %" PRIu64 "; %s", held->size, next);
-        break;
-    case PULL_CONDITION_BEHIND:
-        if (offered->epoch != held->epoch)
-            snprintf(text, PULL_EXPLAIN_SIZE,
-                     "behind: offers epoch %" PRIu64 ", held is epoch %" PRIu64 "; nothing was taken; %s",
-                     offered->epoch, held->epoch, next);
-        else
-            explain_lag(pull, text, next);
-        break;
-    case PULL_CONDITION_CATCHING_UP:
-        snprintf(text, PULL_EXPLAIN_SIZE, "catching up: %s", next);
-        break;
-    case PULL_CONDITION_FULL_DUE:
-        snprintf(text, PULL_EXPLAIN_SIZE,
-                 "no delta leads from epoch %" PRIu64 " size %" PRIu64 " to epoch %" PRIu64 " size %" PRIu64
-                 "; %s",
-                 held->epoch, held->size, offered->epoch, offered->size, next);
-        break;
-    case PULL_CONDITION_ABSENT:
-        snprintf(text, PULL_EXPLAIN_SIZE, "%s; %s", pull->fault.text, next);
-        break;
-    case PULL_CONDITION_UNREACHABLE:
-        snprintf(text, PULL_EXPLAIN_SIZE, "%s (failure %u in a row); what is held stays in service; %s",
-                 pull->fault.text, pull->failures, next);
-        break;
-    case PULL_CONDITION_REFUSED:
-        snprintf(text, PULL_EXPLAIN_SIZE, "refused: %s; nothing was changed; %s", pull->fault.text, next);
-        break;
-    case PULL_CONDITION_LOCAL:
-        snprintf(text, PULL_EXPLAIN_SIZE, "the own store could not take it: %s; %s", pull->fault.text, next);
-        break;
-    case PULL_CONDITION_FROZEN:
-        snprintf(text, PULL_EXPLAIN_SIZE,
-                 "frozen at epoch %" PRIu64 " size %" PRIu64
-                 ": %s; only a higher epoch under a configured key leads on",
-                 held->epoch, held->size,
-                 pull->fault.text[0] ? pull->fault.text
-                                     : "the origin signed two histories (spec/feed.md [DEATH-2])");
-        break;
-    }
 }

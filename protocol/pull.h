@@ -200,6 +200,7 @@ struct pull_status {
     int64_t last_success_ms;   /* 0: never */
     int64_t next_ms;           /* of the next request; 0 while busy */
     int64_t full_allowed_ms;   /* when the next full sync may begin; 0: at once */
+    int64_t full_due_ms;       /* of the next full sync, if one was decided on and waits; 0: none */
     int code;                  /* of the last trouble; 0: none since the last success */
     const char *text;          /* of it; "" for none. Borrowed until the next event */
     const uint32_t *refusals;  /* counts since the start by -code; PULL_CODES of them */
