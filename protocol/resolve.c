@@ -279,7 +279,7 @@ int32_t claim_verified(const struct claim *claim, int32_t day, int32_t *changes)
         *changes = DAY_NONE;
     if (claim->verified != DAY_NONE && claim->verified < at)
         verified = claim->verified;
-    if (claim->confirmed == DAY_NONE || claim->missing_since != DAY_NONE ||
+    if (claim->confirmed == DAY_NONE || claim->excepted || claim->missing_since != DAY_NONE ||
         claim->confirmed_at_ms < claim->at_ms)
         return verified;
     int32_t said = syntax_day_of(claim->confirmed_at_ms),

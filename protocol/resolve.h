@@ -23,6 +23,7 @@ struct claim {
     int32_t confirmed; /* `verified` of the newest live confirmation of this source in this feed (else the day
                           of its `at`); DAY_NONE: there is none */
     int64_t confirmed_at_ms;  /* `at` of that confirmation */
+    bool excepted;            /* that confirmation says that it does not speak for this claim */
     const char *on_behalf_of; /* NULL */
     const cJSON *areas;       /* array or NULL */
     const cJSON *body;        /* object */

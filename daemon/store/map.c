@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x6b616d70 /* "kamp" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_TIMEOUT_MS 10000
 /* Random UUID keys overrun SQLite's default 2 MB (ENGINEERING); with 32 MB the index pages of 100,000 records stay. */
 #define CACHE_KIB 32768
@@ -60,6 +60,7 @@ static const char schema[] =
     "  at INTEGER NOT NULL,"       /* ms */
     "  verified INTEGER NOT NULL," /* day */
     "  sweep INTEGER NOT NULL,"
+    "  excepted TEXT NOT NULL," /* " kind/id kind/id ": claims for which it does not speak; mostly empty */
     "  PRIMARY KEY(feed, key)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX confirmation_source ON confirmation(feed, source, seq);"
@@ -126,13 +127,13 @@ static const char *const queries[QUERY_COUNT] = {
     [Q_CLAIM_COUNT] = "SELECT count(*) FROM claim",
     [Q_CONFIRMATION_GET] = "SELECT source, at, verified, seq FROM confirmation WHERE feed = ?1 AND key = ?2",
     [Q_CONFIRMATION_PUT] =
-        "INSERT INTO confirmation VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(feed, key) DO UPDATE SET"
+        "INSERT INTO confirmation VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(feed, key) DO UPDATE SET"
         " source = excluded.source, seq = excluded.seq, at = excluded.at, verified = excluded.verified,"
-        " sweep = excluded.sweep",
+        " sweep = excluded.sweep, excepted = excluded.excepted",
     [Q_CONFIRMATION_DELETE] = "DELETE FROM confirmation WHERE feed = ?1 AND key = ?2",
     [Q_CONFIRMATION_OLD] = "SELECT key, source FROM confirmation WHERE feed = ?1 AND sweep <> ?2 LIMIT ?3",
     [Q_CONFIRMATION_OF_SOURCE] =
-        "SELECT at, verified FROM confirmation WHERE feed = ?1 AND source = ?2 ORDER BY seq DESC LIMIT 1",
+        "SELECT at, verified, excepted FROM confirmation WHERE feed = ?1 AND source = ?2 ORDER BY seq DESC LIMIT 1",
     [Q_CONFIRMATION_ANY] = "SELECT 1 FROM confirmation LIMIT 1",
     [Q_RECORD_FIND] = "SELECT id FROM record WHERE kind = ?1 AND uuid = ?2",
     [Q_RECORD_NAME] = "SELECT kind, uuid FROM record WHERE id = ?1",

@@ -122,6 +122,16 @@ static int read_line(struct map *map, const struct claim_row *row, struct loaded
     return code;
 }
 
+/* Whether a confirmation's list, " kind/id kind/id ", names the claim. */
+static bool lists_claim(const char *list, const struct claim *claim)
+{
+    char word[NAME_MAX_SIZE + UUID_TEXT_SIZE + 4];
+    if (list == NULL || *list == '\0' || claim->kind == NULL || claim->id == NULL)
+        return false;
+    snprintf(word, sizeof word, " %s/%s ", claim->kind, claim->id);
+    return strstr(list, word) != NULL;
+}
+
 /* The newest live confirmation of the claim's source in its feed [RES-9]. */
 int map_add_confirmation(struct map *map, struct claim *claim, int64_t feed_id, struct fault *fault)
 {
@@ -137,6 +147,7 @@ int map_add_confirmation(struct map *map, struct claim *claim, int64_t feed_id, 
         return code;
     claim->confirmed_at_ms = sqlite3_column_int64(statement, 0);
     claim->confirmed = (int32_t)sqlite3_column_int64(statement, 1);
+    claim->excepted = claim->excepted || lists_claim((const char *)sqlite3_column_text(statement, 2), claim);
     sqlite3_reset(statement);
     return KAART_OK;
 }

@@ -142,6 +142,7 @@ static int forget_claim(struct batch *batch, const struct entry_key *key, struct
 
 struct confirmation {
     int64_t at, verified;
+    struct hash excepted; /* of the list of claims for which it does not speak */
     bool found;
 };
 
@@ -161,8 +162,11 @@ static int newest_confirmation(struct batch *batch, const char *source, struct c
     out->at = sqlite3_column_int64(statement, 0);
     out->verified = sqlite3_column_int64(statement, 1);
     out->found = true;
+    const void *excepted = sqlite3_column_text(statement, 2);
+    code = hasher_digest(batch->map->hasher, excepted, (size_t)sqlite3_column_bytes(statement, 2),
+                         &out->excepted);
     sqlite3_reset(statement);
-    return KAART_OK;
+    return code ? fault_set(fault, code, "out of memory") : KAART_OK;
 }
 
 /* What a changed confirmation can change: where it only grew younger, records with a stale claim; else all of the source's. */
@@ -175,7 +179,8 @@ static int due_by_confirmation(struct batch *batch, const char *source, const st
     if (code)
         return code;
     bool younger = now.found && syntax_day_of(now.at) <= batch->day &&
-                   (!before->found || (now.at >= before->at && now.verified >= before->verified));
+                   (!before->found || (now.at >= before->at && now.verified >= before->verified &&
+                                       hash_equal(&now.excepted, &before->excepted)));
     code = map_statement(batch->map, Q_CLAIM_OF_SOURCE, &statement, fault);
     if (code)
         return code;
@@ -185,16 +190,36 @@ static int due_by_confirmation(struct batch *batch, const char *source, const st
     return map_run(batch->map, statement, fault);
 }
 
-static int take_confirmation(struct batch *batch, const struct entry_key *key, const struct claim *claim,
-                             struct fault *fault)
+/* " kind/id kind/id " of a confirmation's `except` [REC-22]; "" where there is none. malloc'ed. */
+static char *excepted_of(const cJSON *body)
 {
-    struct confirmation before;
+    const cJSON *list = json_get(body, "except"), *item;
+    size_t size = 2;
+    cJSON_ArrayForEach(item, list) size += cJSON_IsString(item) ? strlen(item->valuestring) + 1 : 0;
+    char *text = calloc(1, size), *end = text;
+    if (text == NULL || !cJSON_IsArray(list))
+        return text;
+    *end++ = ' ';
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsString(item))
+            continue;
+        end = stpcpy(end, item->valuestring);
+        *end++ = ' ';
+    }
+    return text;
+}
+
+static int put_confirmation(struct batch *batch, const struct entry_key *key, const struct claim *claim,
+                            struct fault *fault)
+{
     sqlite3_stmt *statement;
-    int code = newest_confirmation(batch, claim->source, &before, fault);
-    if (!code)
-        code = map_statement(batch->map, Q_CONFIRMATION_PUT, &statement, fault);
+    int code = map_statement(batch->map, Q_CONFIRMATION_PUT, &statement, fault);
     if (code)
         return code;
+    char *excepted = excepted_of(claim->body);
+    if (excepted == NULL)
+        return fault_set(fault, KAART_NOMEM, "out of memory");
     bind_key(statement, batch->feed->id, key);
     map_bind_text(statement, 3, claim->source);
     sqlite3_bind_int64(statement, 4, (int64_t)claim->seq);
@@ -202,7 +227,17 @@ static int take_confirmation(struct batch *batch, const struct entry_key *key, c
     sqlite3_bind_int64(statement, 6,
                        claim->verified != DAY_NONE ? claim->verified : syntax_day_of(claim->at_ms));
     sqlite3_bind_int64(statement, 7, batch->feed->sweep);
-    code = map_run(batch->map, statement, fault);
+    sqlite3_bind_text(statement, 8, excepted, -1, free);
+    return map_run(batch->map, statement, fault);
+}
+
+static int take_confirmation(struct batch *batch, const struct entry_key *key, const struct claim *claim,
+                             struct fault *fault)
+{
+    struct confirmation before;
+    int code = newest_confirmation(batch, claim->source, &before, fault);
+    if (!code)
+        code = put_confirmation(batch, key, claim, fault);
     return code ? code : due_by_confirmation(batch, claim->source, &before, fault);
 }
 

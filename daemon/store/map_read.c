@@ -69,6 +69,7 @@ static int read_winner(struct map *map, const cJSON *item, int32_t day, struct w
     out->claim.verified = verified ? verified->valueint : DAY_NONE;
     out->claim.missing_since = missing ? missing->valueint : DAY_NONE;
     out->claim.confirmed = DAY_NONE;
+    out->claim.excepted = json_get(item, "excepted") != NULL;
     out->as = json_get_string(item, "as");
     out->home = json_get(item, "home") != NULL;
     int code = feed_id_of(map, out->claim.feed, &feed_id, fault);

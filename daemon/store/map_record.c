@@ -5,7 +5,7 @@
  * so that a source's run that found everything unchanged costs one row and not all of them.
  *
  *     {"home":"nieuwegein.example",
- *      "claims":[{"feed","seq","leaf","source","role","as","at","verified","missing","home"}],   the winners only
+ *      "claims":[{"feed","seq","leaf","source","role","as","at","verified","missing","excepted","home"}],   the winners only
  *      "fields":{"name":[0,"rank",2,1]}}   index in claims, rule, number of others, whether any differs;
  *                                          absent: all fields are the first claim's and nobody else has any
  */
@@ -122,6 +122,8 @@ static bool add_claim(cJSON *list, const struct claim *claim, const struct claim
         good = cJSON_AddNumberToObject(object, "verified", claim->verified) != NULL;
     if (good && claim->missing_since != DAY_NONE)
         good = cJSON_AddNumberToObject(object, "missing", claim->missing_since) != NULL;
+    if (good && claim->excepted)
+        good = cJSON_AddTrueToObject(object, "excepted") != NULL;
     if (good && judgement->home)
         good = cJSON_AddTrueToObject(object, "home") != NULL;
     return good;

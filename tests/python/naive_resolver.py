@@ -185,7 +185,7 @@ class Resolution:
         at = day(claim["at"][:10])
         verified = min(day(claim["verified"]), at) if claim.get("verified") else at
         confirmed = claim.get("confirmed")
-        if not confirmed or claim.get("missing_since") or claim["at"] > confirmed["at"]:
+        if not confirmed or claim.get("excepted") or claim.get("missing_since") or claim["at"] > confirmed["at"]:
             return verified
         said = day(confirmed["at"][:10])
         if said > self.today:

@@ -80,6 +80,8 @@ def claim(random_, kind, ids, seq):
         result["confirmed"] = {"at": instant(random_)}
         if random_.random() < 0.7:
             result["confirmed"]["verified"] = some_day(random_)
+        if random_.random() < 0.2:
+            result["excepted"] = True
     if random_.random() < 0.6:
         result["on_behalf_of"] = random_.choice(IDS[:3])
     if random_.random() < 0.05:

@@ -3,7 +3,7 @@
  * another implementation.
  *
  *   in   {"policy":text,"day":day,"claims":[{"feed","seq","leaf","kind","id","source","role","at","verified","missing_since",
- *         "confirmed":{"at","verified"},"on_behalf_of","areas","body","invalid"}]}
+ *         "confirmed":{"at","verified"},"excepted","on_behalf_of","areas","body","invalid"}]}
  *   out  {"home","next_day","standings":[...],"fields":{name:[winner's place, rule, [places of the others]]}}
  */
 #include "protocol/json.h"
@@ -57,6 +57,7 @@ static void read_claim(const cJSON *from, struct claim *to)
     to->verified = day_of(from, "verified");
     to->missing_since = day_of(from, "missing_since");
     to->confirmed = DAY_NONE;
+    to->excepted = cJSON_IsTrue(json_get(from, "excepted"));
     if (cJSON_IsObject(confirmed)) {
         to->confirmed_at_ms = instant_of(confirmed, "at");
         to->confirmed = day_of(confirmed, "verified");

@@ -307,6 +307,15 @@ static void days_and_confirmations(void **state)
     assert_string_equal(text_at(cJSON_GetObjectItem(json_get(got, "provenance"), "phones"), "verified", NULL),
                         "2026-12-01");
     cJSON_Delete(got);
+    /* It can say for which claims it does not speak; and again that it does. [REC-22] */
+    confirmation.body = "{\"except\":[\"organization/" ORG "\"]}";
+    append(world, false, &confirmation);
+    follow_map(world->map, world->policy, TODAY + 10, 2000);
+    assert_string_equal(phone(world, out), "222");
+    confirmation.body = "{\"except\":[\"service/" ORG "\",7]}";
+    append(world, false, &confirmation);
+    follow_map(world->map, world->policy, TODAY + 10, 2000);
+    assert_string_equal(phone(world, out), "111");
     confirmation.op = ENTRY_RETRACT;
     confirmation.body = NULL;
     append(world, false, &confirmation);
@@ -734,7 +743,9 @@ static void random_step(struct world *world)
         return;
     } else if (what == 2) {
         claim = claim_about("confirmation", id_of(100 + draw(2), id), sources[draw(2)], "editor", NULL,
-                            draw(4) ? "{}" : NULL);
+                            draw(4) ? body : NULL);
+        snprintf(body, sizeof body, draw(3) ? "{}" : "{\"except\":[\"organization/%s\"]}",
+                 id_of(draw(12), other));
         claim.verified = draw(2) ? DAY_NONE : TODAY + (int32_t)draw(100);
     }
     append(world, houten, &claim);
