@@ -121,6 +121,22 @@ class Serving(unittest.TestCase):
         publisher.size += 1
         self.assertEqual(self.offer(publisher.stream(note=sign_state(publisher, key, self.head.time)), thawed, True)[0], "fork")
 
+    def test_a_proof_of_one_claim(self):
+        """What `kaartctl prove` writes, offline; and nothing that anybody makes of it."""
+        text = self.node.ctl("prove", organisation(7)["id"]).encode()
+        position, entry, _ = kv.check_proof_text(text, self.node.feed, [self.node.verifier])
+        self.assertEqual((position, entry.id, entry.op), (7, organisation(7)["id"], "assert"))
+        for at in range(0, len(text), 7):
+            changed = bytearray(text)
+            changed[at] ^= 1
+            with self.assertRaises(kv.Refused):
+                kv.check_proof_text(bytes(changed), self.node.feed, [self.node.verifier])
+        path = self.node.write("proof.txt", text.decode())
+        command = [sys.executable, os.path.join(PYTHON, "kaartd_verify.py"), "--proof", path, "--key", str(self.node.verifier)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout.decode())
+        self.assertIn(organisation(7)["id"].encode(), done.stdout)
+
     def test_the_command(self):
         command = [sys.executable, os.path.join(PYTHON, "kaartd_verify.py"), self.node.url, "--pin", self.node.pin, "--key"]
         done = subprocess.run(command + [str(self.node.verifier)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

@@ -588,6 +588,108 @@ def check_proof(line, siblings, note, feed, keys):
     return entry, checkpoint
 
 
+# ---- proofs as text, spec section 15 ----
+
+PROOF_MAX = 90112
+
+
+class _Lines:
+    """Takes a proof apart, line by line, from the front."""
+
+    def __init__(self, text):
+        if len(text) > PROOF_MAX:
+            raise Refused("PROOF-6", f"a proof of {len(text)} bytes")
+        self.rest = text
+
+    def take(self, label, clause):
+        """The value of the line with this label, which must come now."""
+        line, newline, rest = self.rest.partition(b"\n")
+        start = label.encode() + b" "
+        if not newline or not line.startswith(start):
+            raise Refused(clause, f"no {label} line where it must stand")
+        self.rest = rest
+        return line[len(start):]
+
+    def number(self, label, clause, bound):
+        digits = self.take(label, clause).decode("ascii", "replace")
+        if not DECIMAL.match(digits) or len(digits) > 16 or int(digits) >= bound:
+            raise Refused(clause, f"{label} is no decimal below {bound}")
+        return int(digits)
+
+    def node(self, value, clause):
+        data = decode_base64(value.decode("ascii", "replace"), clause)
+        if len(data) != 32:
+            raise Refused(clause, "a node is 32 bytes")
+        return data
+
+    def siblings(self, label):
+        """A path: heights increase, zero nodes are left out [PROOF-2]."""
+        path, next_height = [ZERO] * HEIGHT, 0
+        while self.rest.startswith(label.encode() + b" "):
+            height, _, value = self.take(label, "PROOF-2").partition(b" ")
+            digits, node = height.decode("ascii", "replace"), self.node(value, "PROOF-2")
+            if not DECIMAL.match(digits) or len(digits) > 2 or not next_height <= int(digits) < HEIGHT or node == ZERO:
+                raise Refused("PROOF-2", "a sibling out of order, or of zero bytes")
+            path[int(digits)], next_height = node, int(digits) + 1
+        return path
+
+    def note(self, label):
+        """A note behind its size [PROOF-4]."""
+        size = self.number(label, "PROOF-4", NOTE_MAX + 1)
+        if len(self.rest) < size:
+            raise Refused("PROOF-4", "the note is cut short")
+        note, self.rest = self.rest[:size], self.rest[size:]
+        return note
+
+
+def check_proof_text(text, feed, keys):
+    """A proof of one claim: (position, entry or None if it is dead, checkpoint), or Refused."""
+    lines = _Lines(text)
+    if not text.startswith(b"kaartd-proof/v1\n"):
+        raise Refused("PROOF-1", "not a proof of a claim")
+    lines.rest = text[len(b"kaartd-proof/v1\n"):]
+    position = lines.number("position", "PROOF-1", 2 ** HEIGHT)
+    entry = None
+    if lines.rest.startswith(b"dead\n"):
+        lines.rest = lines.rest[len(b"dead\n"):]
+    else:
+        entry = parse_entry(lines.take("entry", "PROOF-1"))
+        if entry.seq != position:
+            raise Refused("PROOF-1", "the entry is of another position")
+    siblings = lines.siblings("sibling")
+    if not lines.rest.startswith(b"\n"):
+        raise Refused("PROOF-3", "no empty line before the note")
+    checkpoint = open_checkpoint(lines.rest[1:], feed, keys)
+    if root_of_path(position, entry.leaf if entry else ZERO, siblings) != checkpoint.root:
+        raise Refused("PROOF-3", "leaf and siblings do not lead to the signed root")
+    return position, entry, checkpoint
+
+
+def check_fork_text(text, feed, keys):
+    """A proof of equivocation: (shorter, longer, position or None), or Refused."""
+    lines = _Lines(text)
+    if not text.startswith(b"kaartd-fork/v1\n"):
+        raise Refused("PROOF-4", "not a proof of equivocation")
+    lines.rest = text[len(b"kaartd-fork/v1\n"):]
+    shorter, longer = (open_checkpoint(lines.note(label), feed, keys) for label in ("shorter", "longer"))
+    if shorter.epoch != longer.epoch or shorter.size > longer.size:
+        raise Refused("PROOF-4", "two epochs, or the longer one first")
+    if not lines.rest:
+        if relation(shorter, longer) != "fork" and relation(longer, shorter) != "fork":
+            raise Refused("PROOF-5", "the two notes alone prove nothing")
+        return shorter, longer, None
+    position, leaves = lines.number("position", "PROOF-5", 2 ** HEIGHT), []
+    for name, head in (("shorter", shorter), ("longer", longer)):
+        leaves.append(lines.node(lines.take(name + "-leaf", "PROOF-5"), "PROOF-5"))
+        if root_of_path(position, leaves[-1], lines.siblings(name + "-sibling")) != head.root:
+            raise Refused("PROOF-5", f"the {name} path does not lead to its root")
+    if lines.rest:
+        raise Refused("PROOF-6", "something behind the proof")
+    if position >= shorter.size or leaves[1] == ZERO or leaves[0] == leaves[1]:
+        raise Refused("PROOF-5", "what is shown is no fork")
+    return shorter, longer, position
+
+
 # ---- fetching, spec section 9 ----
 
 class Source:
@@ -696,18 +798,37 @@ def synchronise(subscriber, source):
     return subscriber.apply(entries, note, full)
 
 
+def tell_proof(path, keys):
+    with open(path, "rb") as file:
+        text = file.read(PROOF_MAX + 1)
+    if text.startswith(b"kaartd-fork/"):
+        shorter, longer, position = check_fork_text(text, keys[0].name, keys)
+        where = "the two heads alone" if position is None else f"position {position}"
+        print(f"proven: {longer.feed} signed two histories in epoch {longer.epoch}: sizes {shorter.size} and {longer.size}, by {where}")
+        return 0
+    position, entry, head = check_proof_text(text, keys[0].name, keys)
+    print(f"proven: {head.feed} epoch {head.epoch} size {head.size} of {head.time}: position {position} "
+          + (f"says {entry.op} {entry.kind} {entry.id}, source {entry.source}" if entry else "is dead"))
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="Fetches one feed, verifies every byte of it, and says what it is.")
-    parser.add_argument("url", help="base URL of any node that serves the feed")
+    parser.add_argument("url", nargs="?", help="base URL of any node that serves the feed")
     parser.add_argument("--key", action="append", required=True, help="verifier key NAME+HASH+BASE64; a second one during rotation")
     parser.add_argument("--pin", help="sha256/BASE64 of the server's public key, instead of certificate authorities")
     parser.add_argument("--ca", help="PEM file of authorities")
     parser.add_argument("--insecure", action="store_true", help="accept any certificate: the feed's own signature still decides")
+    parser.add_argument("--proof", metavar="FILE", help="check what `kaartctl prove` wrote, instead of fetching")
     parser.add_argument("--lines", metavar="FILE", help="write the live entries to FILE")
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args()
+    if bool(arguments.url) == bool(arguments.proof):
+        parser.error("give either a URL or --proof FILE")
     try:
         keys = [VerifierKey.parse(text) for text in arguments.key]
+        if arguments.proof:
+            return tell_proof(arguments.proof, keys)
         subscriber = Subscriber(keys[0].name, keys)
         source = Source(arguments.url, arguments.pin, arguments.ca, arguments.insecure)
         outcome = synchronise(subscriber, source)

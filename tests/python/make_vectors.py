@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes spec/vectors/{entries,trees,notes,checkpoints,streams,forks}.json; the same bytes every time.
+"""Writes spec/vectors/{entries,trees,notes,checkpoints,streams,forks,proofs}.json; the same bytes every time.
 
     make_vectors.py            writes them
     make_vectors.py --check    fails if what is there differs
@@ -550,9 +550,87 @@ def forks():
     return {"feed": FEED, "keys": [str(KEY.verifier)], "histories": histories(), "pages": pages(), "proofs": fork_proofs()}
 
 
+# ---- proofs ----
+
+def path_lines(label, leaves, position):
+    return b"".join(b"%s %d %s\n" % (label, height, base64.b64encode(node)) for height, node in enumerate(kv.tree_path(leaves, position)) if node != kv.ZERO)
+
+
+def claim_proof(made, position):
+    entry = next((entry for entry in made.entries if entry.seq == position), None)
+    return (b"kaartd-proof/v1\nposition %d\n" % position + (b"entry " + entry.line + b"\n" if entry else b"dead\n")
+            + path_lines(b"sibling", made.leaves(), position) + b"\n" + made.note())
+
+
+def fork_proof(shorter, longer, position=None):
+    text = b"kaartd-fork/v1\n"
+    for label, side in ((b"shorter", shorter), (b"longer", longer)):
+        text += b"%s %d\n" % (label, len(side.note())) + side.note()
+    if position is not None:
+        text += b"position %d\n" % position
+        for label, side in ((b"shorter", shorter), (b"longer", longer)):
+            leaves = side.leaves()
+            text += b"%s-leaf %s\n" % (label, base64.b64encode(leaves.get(position, kv.ZERO))) + path_lines(label + b"-sibling", leaves, position)
+    return text
+
+
+def proofs():
+    feed = publisher(12)
+    feed.add(record=3, body={"name": "anders"})
+    proof, dead = claim_proof(feed, 5), claim_proof(feed, 3)
+    first_sibling = proof[proof.index(b"sibling 0"):proof.index(b"sibling 1")]
+    long, short, second, shifted = publisher(6), publisher(6), publisher(6), publisher(4)
+    long.add(record=6)
+    altered = publisher(6)
+    altered.add(record=6)
+    altered.entries[2] = kv.parse_entry(altered.entries[2].line.replace(b"rbeeld", b"rbeald"))
+    second.entries[0] = kv.parse_entry(second.entries[0].line.replace(b"rbeeld", b"rbeald"))
+    shifted.clock += 3600
+    fork = fork_proof(short, altered, 2)
+    other = Publisher(OTHER)
+    other.add(record=5)
+    claims = [("a live entry", proof, 5), ("a dead position", dead, 3), ("a position never used", claim_proof(feed, 2 ** 40 - 1), 2 ** 40 - 1),
+              ("the only entry of a feed: no siblings", claim_proof(publisher(1), 0), 0), ("the newest entry", claim_proof(feed, 12), 12)]
+    bad = [
+        ("PROOF-3", "a letter of the entry changed", proof.replace(b"rbeeld 5", b"rbeeld 6")),
+        ("PROOF-3", "a live entry said to be dead", proof.replace(proof[proof.index(b"entry "):proof.index(b"sibling 0")], b"dead\n")),
+        ("PROOF-1", "another position", proof.replace(b"position 5", b"position 6")), ("PROOF-1", "a leading zero", proof.replace(b"position 5", b"position 05")),
+        ("PROOF-1", "another version", proof.replace(b"proof/v1", b"proof/v2")), ("PROOF-1", "no entry", proof.replace(b"entry {", b"entri {")),
+        ("PROOF-3", "a sibling left out", proof.replace(first_sibling, b"")), ("PROOF-2", "a sibling twice", proof.replace(first_sibling, first_sibling * 2)),
+        ("PROOF-2", "a sibling at height 40", proof.replace(b"sibling 0", b"sibling 40")),
+        ("PROOF-2", "a zero sibling written out", proof.replace(b"\n\nkaartd-feed", b"\nsibling 39 " + base64.b64encode(kv.ZERO) + b"\n\nkaartd-feed")),
+        ("PROOF-2", "a sibling of 31 bytes", proof.replace(first_sibling, b"sibling 0 " + base64.b64encode(bytes(31)) + b"\n")),
+        ("PROOF-3", "no empty line", proof.replace(b"\n\nkaartd-feed", b"\nkaartd-feed")), ("NOTE-5", "a letter of the head changed", proof.replace(b"live 12", b"live 13")),
+        ("NOTE-1", "cut short", proof[:-1]), ("NOTE-3", "something behind it", proof + b"x\n"), ("NOTE-7", "another origin's feed", claim_proof(other, 0)),
+        ("PROOF-1", "nothing", b""), ("PROOF-6", "too long", proof.replace(b"entry ", b"entry " + b" " * 90000)),
+    ]
+    forks_good = [("a position with another entry", fork, 2), ("two roots at one size", fork_proof(short, second), None),
+                  ("shorter, but later", fork_proof(shifted, short), None)]
+    forks_bad = [
+        ("PROOF-5", "two heads of one history", fork_proof(short, long)), ("PROOF-5", "a position that did not change", fork_proof(short, altered, 1)),
+        ("PROOF-5", "a position that only died", fork_proof(short, died(6), 1)), ("PROOF-5", "a position beyond the shorter one", fork_proof(short, long, 6)),
+        ("PROOF-4", "the longer one first", fork_proof(altered, short, 2)), ("PROOF-4", "a size too great", fork.replace(b"shorter 2", b"shorter 3", 1)),
+        ("PROOF-6", "something behind it", fork + b"x\n"), ("PROOF-5", "cut after the shorter leaf", fork[:fork.index(b"longer-leaf")]),
+        ("NOTE-5", "a letter of a head changed", fork.replace(b"live 7", b"live 6", 1)), ("PROOF-5", "the other's leaf", fork.replace(fork[fork.index(b"shorter-leaf"):fork.index(b"shorter-sibling")], b"shorter-leaf " + base64.b64encode(kv.ZERO) + b"\n")),
+    ]
+    return {
+        "feed": FEED, "keys": [str(KEY.verifier)],
+        "claims": [{"what": what, "position": position, "dead": b"\ndead\n" in text, "text_base64": b64(text)} for what, text, position in claims],
+        "bad": [{"what": what, "clause": clause, "text_base64": b64(text)} for clause, what, text in bad],
+        "forks": [{"what": what, "position": position, "text_base64": b64(text)} for what, text, position in forks_good],
+        "bad_forks": [{"what": what, "clause": clause, "text_base64": b64(text)} for clause, what, text in forks_bad],
+    }
+
+
+def died(count):
+    made = publisher(count)
+    made.add(op="retract", record=1)
+    return made
+
+
 def main():
     differing = []
-    for make in (entries, trees, notes, checkpoints, streams, forks):
+    for make in (entries, trees, notes, checkpoints, streams, forks, proofs):
         path = os.path.join(VECTORS, make.__name__ + ".json")
         text = json.dumps(make(), indent=1, ensure_ascii=False) + "\n"
         if "--check" in sys.argv[1:]:

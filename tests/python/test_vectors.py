@@ -202,6 +202,24 @@ class Made(unittest.TestCase):
                     self.assertEqual(kv.root_of_path(case["position"], leaves[-1], siblings), head.root)
                 self.assertEqual(leaves[1] != kv.ZERO and leaves[0] != leaves[1], case["proves"])
 
+    def test_proofs(self):
+        vectors = load("proofs.json")
+        feed, keys = vectors["feed"], [kv.VerifierKey.parse(text) for text in vectors["keys"]]
+        for case in vectors["claims"]:
+            with self.subTest(what=case["what"]):
+                position, entry, _ = kv.check_proof_text(base64.b64decode(case["text_base64"]), feed, keys)
+                self.assertEqual((position, entry is None), (case["position"], case["dead"]))
+        for case in vectors["bad"]:
+            with self.subTest(what=case["what"]):
+                self.refuses(case["clause"], kv.check_proof_text, base64.b64decode(case["text_base64"]), feed, keys)
+        for case in vectors["forks"]:
+            with self.subTest(what=case["what"]):
+                self.assertEqual(kv.check_fork_text(base64.b64decode(case["text_base64"]), feed, keys)[2], case["position"])
+        for case in vectors["bad_forks"]:
+            with self.subTest(what=case["what"]):
+                with self.assertRaises(kv.Refused):
+                    kv.check_fork_text(base64.b64decode(case["text_base64"]), feed, keys)
+
 
 if __name__ == "__main__":
     tap.main()

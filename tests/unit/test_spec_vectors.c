@@ -1,5 +1,5 @@
 /*
- * test_spec_vectors.c - spec/vectors/{entries,trees,notes,checkpoints,streams,forks}.json against protocol/.
+ * test_spec_vectors.c - spec/vectors/{entries,trees,notes,checkpoints,streams,forks,proofs}.json against protocol/.
  *
  * They are made by tests/python/make_vectors.py from the second implementation, so that each side proves the
  * other. A file is looked for under $KAARTD_ROOT, or else the current directory (tests run from the source
@@ -7,6 +7,7 @@
  */
 #include "protocol/checkpoint.h"
 #include "protocol/json.h"
+#include "protocol/proof.h"
 #include "protocol/stream.h"
 #include "protocol/tree.h"
 
@@ -637,12 +638,99 @@ static void test_fork_proofs(void **state)
     cJSON_Delete(vectors);
 }
 
+/* ---- proofs as text ---- */
+
+static int verify_claim(const cJSON *vectors, const cJSON *vector, struct claim_proof *out, char **text,
+                        struct fault *fault)
+{
+    struct verifier_key keys[KEYS_MAX];
+    size_t count = keys_of(vectors, keys), size;
+
+    *text = bytes_of(vector, "text_base64", &size);
+    return claim_proof_verify(*text, size, keys, count, out, fault);
+}
+
+static int verify_fork(const cJSON *vectors, const cJSON *vector, struct fork_proof *out, struct fault *fault)
+{
+    struct verifier_key keys[KEYS_MAX];
+    size_t count = keys_of(vectors, keys), size;
+    char *text = bytes_of(vector, "text_base64", &size);
+    int code = fork_proof_verify(text, size, keys, count, out, fault);
+
+    free(text);
+    return code;
+}
+
+static void test_claim_proofs(void **state)
+{
+    cJSON *vectors = load("proofs.json");
+    struct claim_proof *proof = calloc(1, sizeof *proof);
+    const cJSON *vector;
+    char *text;
+
+    (void)state;
+    assert_non_null(proof);
+    cJSON_ArrayForEach(vector, json_get(vectors, "claims"))
+    {
+        struct fault fault;
+
+        if (verify_claim(vectors, vector, proof, &text, &fault) != KAART_OK)
+            fail_msg("%s: %s", what(vector), fault.text);
+        assert_int_equal(proof->position, number_of(vector, "position"));
+        assert_int_equal(proof->line.data == NULL, cJSON_IsTrue(json_get(vector, "dead")));
+        free(text);
+    }
+    cJSON_ArrayForEach(vector, json_get(vectors, "bad"))
+    {
+        struct fault fault = {""};
+
+        if (verify_claim(vectors, vector, proof, &text, &fault) == KAART_OK)
+            fail_msg("accepted: %s [%s]", what(vector), json_get_string(vector, "clause"));
+        assert_true(fault.text[0] != '\0');
+        free(text);
+    }
+    free(proof);
+    cJSON_Delete(vectors);
+}
+
+static void test_fork_texts(void **state)
+{
+    cJSON *vectors = load("proofs.json");
+    struct fork_proof *proof = calloc(1, sizeof *proof);
+    const cJSON *vector;
+
+    (void)state;
+    assert_non_null(proof);
+    cJSON_ArrayForEach(vector, json_get(vectors, "forks"))
+    {
+        bool positioned = cJSON_IsNumber(json_get(vector, "position"));
+        struct fault fault;
+
+        if (verify_fork(vectors, vector, proof, &fault) != KAART_OK)
+            fail_msg("%s: %s", what(vector), fault.text);
+        assert_int_equal(proof->with_position, positioned);
+        if (positioned)
+            assert_int_equal(proof->position, number_of(vector, "position"));
+    }
+    cJSON_ArrayForEach(vector, json_get(vectors, "bad_forks"))
+    {
+        struct fault fault = {""};
+
+        if (verify_fork(vectors, vector, proof, &fault) == KAART_OK)
+            fail_msg("accepted: %s [%s]", what(vector), json_get_string(vector, "clause"));
+        assert_true(fault.text[0] != '\0');
+    }
+    free(proof);
+    cJSON_Delete(vectors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entries), cmocka_unit_test(test_trees),
-        cmocka_unit_test(test_notes),   cmocka_unit_test(test_checkpoints),
-        cmocka_unit_test(test_streams), cmocka_unit_test(test_fork_proofs),
+        cmocka_unit_test(test_entries),      cmocka_unit_test(test_trees),
+        cmocka_unit_test(test_notes),        cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_streams),      cmocka_unit_test(test_fork_proofs),
+        cmocka_unit_test(test_claim_proofs), cmocka_unit_test(test_fork_texts),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
