@@ -606,8 +606,12 @@ static void on_opened(struct pull *pull, const struct pull_event *event, struct 
 {
     pull->stage_open = true;
     pull->state = TAKING;
-    if (event->next > pull->resumed_at)
-        pull->breaks = 0; /* the last attempt brought something */
+    if (event->next > pull->resumed_at) { /* the last attempt brought something */
+        pull->breaks = 0;
+        if (event->next > (pull->full ? 0 : pull->held.checkpoint.size))
+            pull->failures =
+                0; /* a piece of this very exchange succeeded; over a bad line it comes in many */
+    }
     pull->resumed_at = event->next;
     if (pull->answer_held && event->next == pull->since) {
         effect->action = PULL_TAKE;

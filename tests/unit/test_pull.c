@@ -460,6 +460,7 @@ static void progress_keeps_a_delta_going(void **state)
     taking(&w);
     for (unsigned i = 1; i < 4 * PULL_BREAKS_MAX; i++) {
         failed(&w, KAART_IO, "cut off");
+        assert_int_equal(status(&w).failures, 1); /* each piece is a success of this exchange */
         assert_int_equal(w.effect.stage, PULL_STAGE_KEEP);
         assert_int_equal(due(&w), PULL_OPEN_STAGE);
         assert_int_equal(at(&w, PULL_STAGE_OPENED, 40 + i), PULL_ASK_CHANGES);
