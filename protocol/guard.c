@@ -238,8 +238,9 @@ static void keep_waiting(struct guard *guard, const struct guard_event *event, s
     else {
         retry_words(guard->started_ms + guard->wait_ms - event->now_ms, words);
         enter(guard, GUARD_WAITING, effect,
-              "waiting: compared with %u of %u peers that may hold the feed; guard-wait ends in %s", compared,
-              needed, words);
+              "waiting: compared with %u of %u peers that may hold the feed; guard-wait ends in %s; the "
+              "operator can decide sooner",
+              compared, needed, words);
     }
 }
 

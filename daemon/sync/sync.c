@@ -374,12 +374,28 @@ void sync_head_moved(struct sync *sync, const char *feed)
     sync_feed_changed(sync, feed);
 }
 
+/* Pulls of `feed` that are told of a hint: at its origin, or at everybody else. True if one is there that was not failing. */
+static bool hint(struct sync *sync, const char *feed, bool at_origin)
+{
+    bool healthy = false;
+
+    for (struct sync_peer *peer = sync->peers; peer; peer = peer->next) {
+        struct puller *puller = sync_feed_of(feed, peer->name) == at_origin ? find_puller(peer, feed) : NULL;
+        struct pull_status status;
+        if (!puller)
+            continue;
+        puller_get_status(puller, &status);
+        healthy = healthy || !status.failures;
+        puller_hint(puller);
+    }
+    return healthy;
+}
+
 void sync_hint(struct sync *sync, const char *feed)
 {
-    for (struct sync_peer *peer = sync->peers; peer; peer = peer->next)
-        for (struct puller *puller = peer->pullers; puller; puller = *puller_link(puller))
-            if (strcmp(puller_feed(puller), feed) == 0)
-                puller_hint(puller);
+    /* The origin has it for certain; relays are asked where it cannot be. */
+    if (!hint(sync, feed, true))
+        hint(sync, feed, false);
 }
 
 void sync_own_seen(struct sync *sync, const char *feed, const struct checkpoint *head)

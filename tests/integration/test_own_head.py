@@ -114,6 +114,17 @@ class OwnHead(unittest.TestCase):
         self.nodes.wait(lambda: self.load([99]), what="the permission to sign")
         self.synced()
 
+    def test_the_operator_can_decide(self):
+        self.both()
+        self.nieuwegein.stop()
+        self.houten.kill()
+        self.houten.start()
+        self.assertFalse(self.load([99]))
+        self.assertIn("the operator can decide", str(self.houten.json("status")))
+        self.houten.ctl("sign", "public")
+        self.assertTrue(self.load([99]))
+        self.assertIn("the operator decided", str(self.houten.json("status")))
+
     def test_a_clone_that_signs_is_noticed(self):
         """Two nodes with one key: whoever sees a signature of the other stops."""
         self.both()
