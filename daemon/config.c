@@ -189,7 +189,8 @@ out:
     } else if (reader.complaint_count > 0) {
         rc = reader.io ? KAART_IO : KAART_INVALID;
     }
-    if (rc == 0) {
+    bool usable = node_only && reader.config && reader.config->node.name && reader.config->node.socket;
+    if (rc == 0 || usable) {
         *out = reader.config;
         reader.config = NULL;
     }

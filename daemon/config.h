@@ -149,7 +149,9 @@ struct config {
  */
 int config_load(const char *path, FILE *errors, struct config **out);
 /* Reads only the node section and the names and paths of the feeds: no key file is opened, other sections are
- * not looked at. For kaartctl, whose user may talk to the daemon but not read its keys. Same results. */
+ * not looked at. For kaartctl, whose user may talk to the daemon but not read its keys. Same results; but where
+ * the node's name and socket could be read in spite of errors, *out is set beside the error: the daemon goes on with
+ * what it had loaded before, and can still be asked. */
 int config_load_node(const char *path, FILE *errors, struct config **out);
 void config_free(struct config *config);
 

@@ -507,7 +507,7 @@ static void check_required(struct check *check, const struct shape *shape, const
         if (!member->required)
             continue;
         if (!value || cJSON_IsNull(value))
-            ERROR(&step, "is missing: a %s needs it%s [REC-5]", shape->name,
+            ERROR(&step, "is missing: every %s needs it%s [REC-5]", shape->name,
                   top ? ", unless the claim says \"partial\": true" : "");
         else if (cJSON_IsString(value) && !value->valuestring[0])
             ERROR(&step, "is empty [REC-5]");

@@ -117,9 +117,12 @@ int ctl_read_options(struct ctl *ctl, const struct ctl_command *command, int arg
 
 const struct config *ctl_config(struct ctl *ctl)
 {
-    if (!ctl->config && config_load_node(ctl->config_path, stderr, &ctl->config) < 0) {
+    if (ctl->config || config_load_node(ctl->config_path, stderr, &ctl->config) == 0)
+        return ctl->config;
+    if (ctl->config)
+        ctl_say(CTL_FAILED,
+                "the configuration has errors; a running kaartd goes on with what it had loaded before");
+    else
         ctl_say(CTL_FAILED, "the configuration cannot be used; name another with -c FILE");
-        return NULL;
-    }
     return ctl->config;
 }

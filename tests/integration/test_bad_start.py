@@ -150,6 +150,10 @@ class BadStart(unittest.TestCase):
         self.nodes.wait(lambda: "license" in self.node.tail(5), what="the complaint")
         self.assertIn("stays in force", self.node.tail(5))
         self.assertEqual(self.node.checkpoint(self.node.feed, self.node.verifier).note, before.note)
+        asked = self.node.run("status")  # the daemon can still be asked, and what is wrong is said once more
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        self.assertIn(b"license", asked.stderr)
+        self.assertIn(b"goes on with what it had loaded", asked.stderr)
         self.node.reload()
         self.nodes.wait(lambda: "reloaded" in self.node.tail(3), what="the reload")
 

@@ -125,7 +125,7 @@ static void errors(void **state)
 {
     (void)state;
     static const char *const bad[][3] = {
-        {"organization", "{}", "E /name is missing: a organization needs it"},
+        {"organization", "{}", "E /name is missing: every organization needs it"},
         {"organization", "{\"name\":\"\"}", "E /name is empty [REC-5]"},
         {"organization", "{\"name\":null}", "E /name is missing"},
         {"organization", "{\"name\":7}", "E /name is not a string [REC-3]"},
