@@ -17,6 +17,9 @@
 /* A heartbeat comes this long after the last signature, with a tenth of jitter: so that it is never late, and a fleet that was started at one moment drifts apart. */
 #define HEARTBEAT_AFTER_MS (HEARTBEAT_MS * 5 / 6)
 
+/* The wall clock can be set while we wait by the steady one; it is looked at again this often. */
+#define HEARTBEAT_LOOK_MS (60LL * 1000)
+
 /* After a failure (the disk is full, the clock is wrong): again after this. */
 #define HEARTBEAT_RETRY_MS (60LL * 1000)
 
@@ -129,7 +132,7 @@ void heartbeats_look(struct sync *sync)
 {
     struct heartbeats *heartbeats = sync->heartbeats;
     const struct config *config = sync->node->config;
-    int64_t now = sync_clock(sync), earliest = INT64_MAX;
+    int64_t now = sync_clock(sync), earliest = now + HEARTBEAT_LOOK_MS;
 
     if (!heartbeats || sync->stopping)
         return;
@@ -150,7 +153,7 @@ void heartbeats_look(struct sync *sync)
         else if (due < earliest)
             earliest = due;
     }
-    if (earliest != INT64_MAX)
+    if (config->feed_count)
         alarm_set(sync->alarms, &heartbeats->alarm, earliest);
 }
 
