@@ -165,10 +165,10 @@ static void reader_clear(struct config_reader *reader)
     free(reader->files);
 }
 
-static int load(const char *path, bool node_only, FILE *errors, struct config **out)
+static int load(const char *path, bool node_only, bool policy_only, FILE *errors, struct config **out)
 {
     int rc = 0;
-    struct config_reader reader = {.node_only = node_only};
+    struct config_reader reader = {.node_only = node_only, .policy_only = policy_only};
     reader.config = calloc(1, sizeof(*reader.config));
     if (!reader.config || !(reader.config->path = strdup(path))) {
         reader.nomem = true;
@@ -179,7 +179,7 @@ static int load(const char *path, bool node_only, FILE *errors, struct config **
         parse_included(&reader);
     if (!reader.nomem)
         config_take_sections(&reader);
-    if (!reader.nomem && !node_only)
+    if (!reader.nomem && !node_only && !policy_only)
         config_cross_check(&reader);
     print_complaints(&reader, errors);
 out:
@@ -201,12 +201,17 @@ out:
 
 int config_load(const char *path, FILE *errors, struct config **out)
 {
-    return load(path, false, errors, out);
+    return load(path, false, false, errors, out);
 }
 
 int config_load_node(const char *path, FILE *errors, struct config **out)
 {
-    return load(path, true, errors, out);
+    return load(path, true, false, errors, out);
+}
+
+int config_load_policy(const char *path, FILE *errors, struct config **out)
+{
+    return load(path, false, true, errors, out);
 }
 
 static void free_feed(struct config_feed *feed)

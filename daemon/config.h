@@ -153,6 +153,9 @@ int config_load(const char *path, FILE *errors, struct config **out);
  * the node's name and socket could be read in spite of errors, *out is set beside the error: the daemon goes on with
  * what it had loaded before, and can still be asked. */
 int config_load_node(const char *path, FILE *errors, struct config **out);
+/* Reads what the policy is made of: node, peers and groups, and the feeds' names. Keys and certificates are named but not opened, so that anybody who may read the configuration can
+ * check a policy. Same results. */
+int config_load_policy(const char *path, FILE *errors, struct config **out);
 void config_free(struct config *config);
 
 /* Borrowed, or NULL. */

@@ -91,7 +91,8 @@ struct config_reader {
     size_t section_count;
     struct config_complaint *complaints;
     size_t complaint_count;
-    bool node_only; /* config_load_node */
+    bool node_only;   /* config_load_node */
+    bool policy_only; /* config_load_policy */
     bool nomem;
     bool io;        /* a configuration file itself could not be read */
     bool cut_short; /* a file was not read to its end: what seems missing may stand there */

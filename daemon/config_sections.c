@@ -98,7 +98,7 @@ static void read_feed_key(struct config_reader *reader, const struct config_sect
 {
     struct fault fault;
     const struct config_item *item = config_item(section, key_name);
-    if (!path || !item || reader->node_only)
+    if (!path || !item || reader->node_only || reader->policy_only)
         return;
     if (config_read_signing_key(path, key, &fault) < 0)
         config_complain_section(reader, section, item->line, "%s: %s", key_name, fault.text);
@@ -361,17 +361,19 @@ void config_take_sections(struct config_reader *reader)
     static const struct {
         const char *kind;
         void (*take)(struct config_reader *reader, const struct config_section *section);
-        bool node_only;
+        bool node_only, policy_only;
     } takers[] = {
         /* node first: others need its name and areas, wherever in the files it stands */
-        {"node", take_node, true},    {"feed", take_feed, true},      {"listen", take_listen, false},
-        {"peer", take_peer, false},   {"source", take_source, false}, {"writer", take_writer, false},
-        {"group", take_group, false},
+        {"node", take_node, true, true},       {"feed", take_feed, true, true},
+        {"listen", take_listen, false, false}, {"peer", take_peer, false, true},
+        {"source", take_source, false, false}, {"writer", take_writer, false, false},
+        {"group", take_group, false, true},
     };
     for (size_t t = 0; t < sizeof(takers) / sizeof(takers[0]); t++)
         for (size_t i = 0; i < reader->section_count && !reader->nomem; i++)
             if (strcmp(reader->sections[i]->kind->name, takers[t].kind) == 0 &&
-                (takers[t].node_only || !reader->node_only))
+                (takers[t].node_only || !reader->node_only) &&
+                (takers[t].policy_only || !reader->policy_only))
                 takers[t].take(reader, reader->sections[i]);
     if (!reader->config->node.file && !reader->io && !reader->cut_short)
         config_complain(reader, 0, 0, "the node section is missing");

@@ -314,7 +314,7 @@ static int put_item(struct config_reader *reader, const struct config_section *s
     int rc = key->type == CONFIG_PATH && !path ? KAART_NOMEM : 0;
     if (rc == 0)
         rc = put_value(key, value, field, fault);
-    if (rc == 0 && key->check && !reader->node_only)
+    if (rc == 0 && key->check && !reader->node_only && !(reader->policy_only && key->type == CONFIG_PATH))
         rc = key->check(value, fault);
     free(path);
     return rc;

@@ -646,6 +646,15 @@ static int parse_line(struct policy_builder *builder, char *line, struct fault *
     return fault_set(fault, KAART_SYNTAX, "neither a group nor an origin [POL-1]");
 }
 
+/* The number, from 1, of the first line in which two texts differ. */
+static unsigned first_other_line(const char *a, size_t a_size, const char *b, size_t b_size)
+{
+    unsigned line = 1;
+    for (size_t i = 0; i < a_size && i < b_size && a[i] == b[i]; i++)
+        line += a[i] == '\n';
+    return line;
+}
+
 int policy_parse(const char *text, size_t size, struct policy **out, struct fault *fault)
 {
     struct policy_builder *builder = policy_builder_new();
@@ -677,7 +686,8 @@ int policy_parse(const char *text, size_t size, struct policy **out, struct faul
     code = policy_builder_finish(builder, &policy, fault);
     if (!code && (policy->text_size != size || memcmp(policy->text, text, size) != 0)) {
         code = fault_set(fault, KAART_SYNTAX,
-                         "not in canonical form: groups in order and complete, lists sorted [POL-1]");
+                         "line %u: not in canonical form: groups in order and complete, lists sorted [POL-1]",
+                         first_other_line(policy->text, policy->text_size, text, size));
         policy_release(policy);
         policy = NULL;
     }
