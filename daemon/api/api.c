@@ -47,5 +47,7 @@ void api_handle(void *context, struct http_exchange *exchange)
         return;
     if (begins(path, "/v1/feeds") && (push_api_handle(node, exchange) || feeds_api_handle(node, exchange)))
         return;
+    if (begins(path, "/v1/map/") && map_api_handle(node, exchange))
+        return;
     exchange_problem(exchange, 404, "Not Found", "nothing is served at this path");
 }

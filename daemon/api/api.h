@@ -3,6 +3,7 @@
  *
  *   /healthz, /v1/feeds...         feeds_api.c    feeds, for peers
  *   POST /v1/feeds/.../...         push_api.c     pushes and hints from peers
+ *   /v1/map/sums                   map_api.c      the sums that two operators compare
  *   /control/v1/...                control_api.c  only on the Unix socket: what kaartctl asks
  */
 #ifndef KAARTD_API_API_H
@@ -20,6 +21,7 @@ void api_handle(void *node, struct http_exchange *exchange);
 /* Each returns true when the path was its own (and answered, now or later). */
 bool feeds_api_handle(struct node *node, struct http_exchange *exchange);
 bool push_api_handle(struct node *node, struct http_exchange *exchange);
+bool map_api_handle(struct node *node, struct http_exchange *exchange);
 bool control_api_handle(struct node *node, struct http_exchange *exchange);
 
 /* Frees what push_api.c remembers of offers (node->push). Once the listeners have closed and the writer has

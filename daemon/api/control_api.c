@@ -18,6 +18,9 @@
  *   GET  stale?before=&origin=&limit=     what was confirmed too long ago                        control_edit.c
  *   GET  export?kind=                   every resolved record, NDJSON                       control_export.c
  *   POST import?source=&role=&feed=&dryRun=   lines of claims, NDJSON; a result for each    control_import.c
+ *   GET  policy                         the policy in force, and where each line is from    control_policy.c
+ *   POST policy/diff?limit=             what another policy would change
+ *   GET  policy/sums                    the sums that /v1/map/sums publishes
  */
 #include "daemon/api/control_api_internal.h"
 #include "daemon/source/sources.h"
@@ -486,6 +489,24 @@ static void get_export(struct node *node, struct http_exchange *exchange, const 
     control_export(node, exchange);
 }
 
+static void get_policy(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_policy(node, exchange);
+}
+
+static void post_policy_diff(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_policy_diff(node, exchange);
+}
+
+static void get_policy_sums(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_policy_sums(node, exchange);
+}
+
 struct route {
     const char *method;
     const char *head; /* what the path begins with, after the prefix */
@@ -511,6 +532,9 @@ static const struct route routes[] = {
     {"GET", "conflicts", NULL, get_conflicts},
     {"GET", "stale", NULL, get_stale},
     {"POST", "import", NULL, post_import},
+    {"GET", "policy", NULL, get_policy},
+    {"POST", "policy/diff", NULL, post_policy_diff},
+    {"GET", "policy/sums", NULL, get_policy_sums},
 };
 
 /* Whether the path fits the route; its argument goes to `argument`. */

@@ -49,5 +49,8 @@ void control_export(struct node *node, struct http_exchange *exchange);
 void control_proof(struct node *node, struct http_exchange *exchange);
 void control_conflicts(struct node *node, struct http_exchange *exchange);
 void control_stale(struct node *node, struct http_exchange *exchange);
+void control_policy(struct node *node, struct http_exchange *exchange);
+void control_policy_sums(struct node *node, struct http_exchange *exchange);
+void control_policy_diff(struct node *node, struct http_exchange *exchange);
 
 #endif

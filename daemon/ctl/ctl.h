@@ -65,6 +65,7 @@ CTL_RUN(ctl_pin);
 CTL_RUN(ctl_unpin);
 CTL_RUN(ctl_stale);
 CTL_RUN(ctl_confirm);
+CTL_RUN(ctl_policy);
 CTL_RUN(ctl_fetch);
 CTL_RUN(ctl_prove);
 CTL_RUN(ctl_verify);

@@ -154,6 +154,30 @@ static const char confirm_help[] =
     "What the source says stays as it is; the day on which it was last confirmed is\n"
     "renewed.\n";
 
+static const char policy_help[] =
+    "  show               the policy in force: its hash, its lines, and from which\n"
+    "                     section of the configuration each is (default: nobody said\n"
+    "                     anything about that group)\n"
+    "  --text             its canonical text alone, for a file or for another node\n"
+    "  check [FILE]       a configuration, or a canonical text: errors with their\n"
+    "                     lines (default: the configuration). Needs no daemon, opens no\n"
+    "                     keys\n"
+    "  diff FILE          what would change if that were the policy: which fields would\n"
+    "                     be supplied by somebody else, from whom to whom. With a\n"
+    "                     configuration to which a peer was added: what that peer changes\n"
+    "  --suspend PEER     instead of a file: if nothing of that peer counted\n"
+    "  --resume PEER      if a suspended one counted again\n"
+    "  --without PEER     if it were not in the configuration\n"
+    "  --limit N          list at most so many changes (default: 200); all are counted\n"
+    "  sums               three hashes: the claims held, the policy, the map made of them\n"
+    "  sums PEER|URL      the same beside those of another node, to see whether both show\n"
+    "                     the same map, and if not, why\n"
+    "  --pin sha256/..    pin of the URL's public key, instead of the system's CAs\n"
+    "  --ca FILE          CAs to trust for the URL instead of the system's\n"
+    "\n"
+    "diff is a dry run: nothing changes. A policy takes effect when it stands in the\n"
+    "configuration and kaartd has read that again (systemctl reload kaartd).\n";
+
 static const char fetch_help[] =
     "  URL                where the node's /v1 begins, as in\n"
     "                     https://kaart.nieuwegein.example:8443\n"
@@ -207,6 +231,9 @@ const struct ctl_command ctl_commands[] = {
     {"sources", "", "Lists the sources, their last runs, and what waits for a decision.", "", ctl_sources},
     {"source", "run NAME [--dry-run] | accept NAME RUN",
      "Runs a source now, or accepts what the fuse held back.", source_help, ctl_source},
+    {"policy", "show [--text] | check [FILE] | diff FILE|--suspend PEER|... | sums [PEER|URL]",
+     "Shows and checks who is believed for what, and tries out what another policy would change.",
+     policy_help, ctl_policy},
     {"fetch", "URL --key KEY [OPTIONS]", "Downloads a feed, verifies it, and writes its records as NDJSON.",
      fetch_help, ctl_fetch},
     {"prove", "ID [--kind KIND] [--feed FEED] [--source NAME] | FEED",

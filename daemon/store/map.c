@@ -167,6 +167,8 @@ static const char *const queries[QUERY_COUNT] = {
     [Q_RECORD_ANY] = "SELECT 1 FROM record LIMIT 1",
     [Q_RECORD_DUE] = "SELECT id FROM record WHERE next_day <= ?1 AND +id > ?2 ORDER BY +id LIMIT ?3",
     [Q_RECORD_AFTER] = "SELECT id FROM record WHERE id > ?1 ORDER BY id LIMIT ?2",
+    [Q_RECORD_ROWS] =
+        "SELECT id, kind, uuid FROM record WHERE (kind, uuid) > (?1, ?2) ORDER BY kind, uuid LIMIT ?3",
     [Q_RECORD_GET] =
         "SELECT kind, uuid, json, provenance, shown, id FROM record WHERE kind = ?1 AND uuid = ?2",
     [Q_RECORD_EACH] =
@@ -372,6 +374,7 @@ static void close_database(struct map *map)
     map->db = NULL;
     map->sum_known = false;
     map->damaged = false;
+    map->published.known = false;
 }
 
 static int remember_file(struct map *map, struct fault *fault)

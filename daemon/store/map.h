@@ -51,6 +51,30 @@ int map_conflicts(struct map *map, const struct policy *policy, int32_t day, con
 /* Records of which `origin` supplies a field and has confirmed none of it since before the day `before`: [{"kind","id","name","feed","source","role","verified","missingSince"}],
  * longest ago first, at most `limit`. *total: all of them. */
 int map_stale(struct map *map, const char *origin, int32_t day, int32_t before, size_t limit, cJSON **out, size_t *total, struct fault *fault);
+/*
+ * The sums that two operators compare [SUM-4]: {"caughtUp":true,"day","time","claimSet","policy","map"}, all of one state of the map. Where computing them takes long, those of an
+ * earlier state (`time` says of when) are given for a while, so that strangers who ask cannot keep the reader busy. While the map is not caught up: {"caughtUp":false,"day","policy"}
+ * ("policy" null in a map that followed nothing yet).
+ */
+int map_sums(struct map *map, int64_t now_ms, cJSON **out, struct fault *fault);
+
+/* ---- what another policy would change: map_diff.c ---- */
+
+struct map_diff;
+/* Of the policy in force and another one, on `day`; at most `shown_max` changes are listed, all are counted. Holds both policies. 0 or KAART_NOMEM. */
+int map_diff_new(const struct policy *from, const struct policy *to, int32_t day, size_t shown_max,
+                 struct map_diff **out, struct fault *fault);
+/* Looks at the next `limit` records at most, in a read of its own, so that neither the log nor other questions wait; *more says whether to call again. A record that
+ * changes between two calls is seen before or after its change. */
+int map_diff_step(struct map *map, struct map_diff *diff, size_t limit, bool *more, struct fault *fault);
+/*
+ * Once *more was false: {"day","caughtUp","records":looked at,"incomplete":n,"changed":{"records","fields","values","appear","disappear"},"feeds":{feed:{"gains","loses"}},
+ * "notHeld":[origins of the other policy whose public feed the map does not hold],"changes":[{"kind","id","name","field","group","sameValue","from":{...}|null,"to":{...}|null}],
+ * "more":changes not listed}. A side: {"feed","seq","source","role","countsAs","rule","value"}; NULL: nobody supplies the field. The caller deletes *out.
+ */
+int map_diff_result(struct map *map, struct map_diff *diff, cJSON **out, struct fault *fault);
+void map_diff_free(struct map_diff *diff); /* accepts NULL */
+
 /* {"records":{kind:n},"claims":n,"day","policy":hash,"caughtUp":bool} */
 int map_status(struct map *map, cJSON **out, struct fault *fault);
 

@@ -14,6 +14,8 @@
  *     map_stale.c    what was confirmed too long ago
  *     map_search.c   what a person typed -> FTS5
  *     map_sums.c     the hashes that two operators compare
+ *     map_published.c the same, for everybody
+ *     map_diff.c     what another policy would change; map_diff_links.c: which links it would have
  */
 #ifndef KAARTD_STORE_MAP_INTERNAL_H
 #define KAARTD_STORE_MAP_INTERNAL_H
@@ -72,6 +74,7 @@ enum map_query {
     Q_RECORD_ANY,
     Q_RECORD_DUE,
     Q_RECORD_AFTER,
+    Q_RECORD_ROWS,
     Q_RECORD_GET,
     Q_RECORD_EACH,
     Q_RECORD_EACH_KIND,
@@ -85,6 +88,14 @@ enum map_query {
     Q_SEARCH_KIND,
     Q_SEARCH_ONE,
     QUERY_COUNT
+};
+
+/* The sums that everybody may ask for, as they were told last. map_published.c */
+struct published {
+    bool known;
+    struct hash claims, policy, winners;
+    int64_t day, changes, at_ms;
+    int64_t not_before_ms; /* monotonic: they are computed again then at the earliest */
 };
 
 struct map {
@@ -103,6 +114,7 @@ struct map {
     int64_t sum_changes;
     struct hash sum;
     bool sum_known;
+    struct published published;
 };
 
 /* A claim out of its line. `claim` points into it. */
@@ -192,6 +204,13 @@ struct record_members {
 };
 int map_record_members(struct map *map, const struct record_place *place, struct record_members *out,
                        struct fault *fault);
+/* Parts of one record; a national organisation that every municipality entered on its own stays below. */
+#define LINK_PARTS_MAX 512
+struct link {
+    char alias[UUID_TEXT_SIZE + 1], main[UUID_TEXT_SIZE + 1]; /* empty: none */
+};
+/* The link that a relation's resolution (NULL: none) is [LINK-1]. */
+void map_link_of(const struct resolution *resolution, struct link *out);
 /* After a relation was resolved (NULL: it is gone): notes its link and marks as due what that changes. */
 int map_link_update(struct map *map, const struct record_place *place, const struct resolution *resolution,
                     struct fault *fault);
@@ -229,9 +248,25 @@ int map_winner_day(struct map *map, const cJSON *item, int32_t day, int32_t *ver
 /* One field as `why` shows it, appended to `list`: winner, rule, others with values. NULL without memory, else borrowed from the list. */
 cJSON *map_add_field(cJSON *list, const struct resolution *resolution, const struct resolved_field *field,
                      const struct claim *claims);
+/* ---- map_diff_links.c ---- */
+
+/* The links that there would be, kept in memory. */
+struct link_set;
+struct link_set *link_set_new(void); /* NULL: no memory */
+void link_set_free(struct link_set *set);
+int link_set_add(struct link_set *set, const struct link *link, struct fault *fault);
+/* After the last one was added, before the first question. */
+int link_set_close(struct link_set *set, struct fault *fault);
+/* As map_link_main; NULL where no link is in force. Borrowed. */
+const char *link_set_main(const struct link_set *set, const struct record_place *place);
+/* As map_link_parts: calls part(context, alias) for each; what it returns but 0 ends that. */
+int link_set_parts(const struct link_set *set, const struct record_place *place,
+                   int (*part)(void *context, const char *alias), void *context);
 
 /* ---- map_sums.c ---- */
 int map_sum_claims(struct map *map, struct hash *out, struct fault *fault);
 int map_sum_winners(struct map *map, struct hash *out, struct fault *fault);
+/* The same, computed again only if the map changed since. */
+int map_sum_winners_kept(struct map *map, struct hash *out, struct fault *fault);
 
 #endif

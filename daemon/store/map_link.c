@@ -15,13 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Parts of one record; a national organisation that every municipality entered on its own stays below. */
-#define PARTS_MAX 512
-
-struct link {
-    char alias[UUID_TEXT_SIZE + 1], main[UUID_TEXT_SIZE + 1]; /* empty: none */
-};
-
 static void column_uuid(sqlite3_stmt *statement, int column, char out[UUID_TEXT_SIZE + 1])
 {
     out[0] = '\0';
@@ -110,7 +103,7 @@ int map_link_parts(struct map *map, const char *id, char (**out)[UUID_TEXT_SIZE 
     if (code)
         return code;
     map_bind_uuid(statement, 1, id);
-    while ((code = map_step(map, statement, fault)) > 0 && *count < PARTS_MAX) {
+    while ((code = map_step(map, statement, fault)) > 0 && *count < LINK_PARTS_MAX) {
         void *grown = realloc(parts, (*count + 1) * sizeof *parts);
         if (!grown) {
             code = fault_set(fault, KAART_NOMEM, "out of memory");
@@ -219,7 +212,7 @@ static const char *resolved_text(const struct resolution *resolution, const char
 }
 
 /* [LINK-1] */
-static void link_of(const struct resolution *resolution, struct link *out)
+void map_link_of(const struct resolution *resolution, struct link *out)
 {
     memset(out, 0, sizeof *out);
     const char *type = resolution ? resolved_text(resolution, "type") : NULL;
@@ -270,7 +263,7 @@ int map_link_update(struct map *map, const struct record_place *place, const str
     struct link held, wanted;
     if (strcmp(place->kind, "relation") != 0)
         return KAART_OK;
-    link_of(resolution, &wanted);
+    map_link_of(resolution, &wanted);
     int code = link_held(map, place->record, &held, fault);
     if (code || (strcmp(held.alias, wanted.alias) == 0 && strcmp(held.main, wanted.main) == 0))
         return code;

@@ -388,21 +388,15 @@ static int add_counts(struct map *map, cJSON *out, struct fault *fault)
 static int add_sums(struct map *map, cJSON *out, struct fault *fault)
 {
     char hex[HASH_SIZE * 2 + 1];
-    struct hash claims;
-    int64_t changes = 0;
-    int code = map_state_number(map, "changes", &changes, fault);
-    if (!code && (!map->sum_known || map->sum_changes != changes)) {
-        code = map_sum_winners(map, &map->sum, fault);
-        map->sum_changes = changes;
-        map->sum_known = !code;
-    }
+    struct hash claims, winners;
+    int code = map_sum_winners_kept(map, &winners, fault);
     if (!code)
         code = map_sum_claims(map, &claims, fault);
     if (code)
         return code;
     hex_encode(claims.bytes, HASH_SIZE, hex);
     cJSON_AddStringToObject(out, "claimSet", hex);
-    hex_encode(map->sum.bytes, HASH_SIZE, hex);
+    hex_encode(winners.bytes, HASH_SIZE, hex);
     return cJSON_AddStringToObject(out, "map", hex) ? KAART_OK : no_memory(fault);
 }
 

@@ -190,3 +190,17 @@ int map_sum_winners(struct map *map, struct hash *out, struct fault *fault)
     }
     return sum_end(context, code, out, fault);
 }
+
+int map_sum_winners_kept(struct map *map, struct hash *out, struct fault *fault)
+{
+    int64_t changes = 0;
+    int code = map_state_number(map, "changes", &changes, fault);
+    if (!code && (!map->sum_known || map->sum_changes != changes)) {
+        code = map_sum_winners(map, &map->sum, fault);
+        map->sum_changes = changes;
+        map->sum_known = !code;
+    }
+    if (!code)
+        *out = map->sum;
+    return code;
+}

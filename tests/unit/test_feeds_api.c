@@ -58,6 +58,13 @@ void sync_own_seen(struct sync *sync, const char *feed, const struct checkpoint 
     told.own_seen++;
 }
 
+bool map_api_handle(struct node *node, struct http_exchange *exchange)
+{
+    (void)node;
+    (void)exchange;
+    return false;
+}
+
 bool control_api_handle(struct node *node, struct http_exchange *exchange)
 {
     (void)node;
