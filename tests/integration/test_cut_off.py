@@ -4,12 +4,13 @@ import os
 import socket
 import sys
 import threading
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import tap  # noqa: E402
-from nodes import Nodes, Peer, organisation  # noqa: E402
+from nodes import Nodes, Peer, organisation, section  # noqa: E402
 
 RECORDS = 1500
 CUT_AFTER = 40_000  # bytes of an answer, compressed; the whole feed takes several times as many
@@ -114,6 +115,31 @@ class CutOff(unittest.TestCase):
         self.synced()
         self.assertEqual(self.nieuwegein.lines(self.houten.feed, self.houten.verifier), self.houten.lines(self.houten.feed, self.houten.verifier))
         self.assertEqual(self.nieuwegein.refusals(), {})
+
+
+class Silence(unittest.TestCase):
+    def test_a_peer_that_never_answers_holds_up_nobody(self):
+        """It takes connections, and says nothing; it is configured first, as origin of a feed and as relay of Houten's. [SYNC-9]"""
+        with Nodes() as nodes, socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+            houten = nodes.add("houten.example", areas=["GM0321"])
+            nieuwegein = nodes.add("nieuwegein.example", areas=["GM0356"])
+            stranger = nodes.add("silent.example", areas=["GM0999"])
+            nieuwegein.extra = section("peer silent.example", dict(
+                url=f"https://127.0.0.1:{silent.getsockname()[1]}", feed_keys=[str(stranger.verifier)], tls_pins=[stranger.pin], relay=True,
+                pull_every="1s", push=True))
+            nieuwegein.peers = [Peer(houten)]
+            houten.start()
+            houten.load([organisation(i) for i in range(5)])
+            nieuwegein.start()
+            begun = time.monotonic()
+            nodes.wait(lambda: nieuwegein.holds(houten), what="the sync")
+            self.assertLess(time.monotonic() - begun, 10)
+            for i in range(3):
+                houten.put(organisation(i, name=f"Stichting Anders {i}"))
+                nodes.wait(lambda: nieuwegein.holds(houten), timeout=10, what="a change")
+            begun = time.monotonic()
+            self.assertEqual(nieuwegein.stop(), 0)
+            self.assertLess(time.monotonic() - begun, 10, "an end does not wait for answers that do not come")
 
 
 if __name__ == "__main__":
