@@ -11,6 +11,8 @@ BUILD_PACKAGES := gcc make libc6-dev libcurl4-openssl-dev libuv1-dev libcjson-de
                   zlib1g-dev libconfuse-dev libhttp-parser-dev
 TEST_PACKAGES := libcmocka-dev libfaketime python3 python3-cryptography openssl curl ca-certificates sqlite3 clang-format
 
+LINT_PACKAGES := clang-tidy cppcheck
+
 BUILD := build$(if $(SANITIZE),/sanitize)
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror=implicit
 CFLAGS ?= -O2 -g
@@ -136,6 +138,7 @@ format-check:
 	@clang-format --dry-run -Werror $(SOURCES)
 
 lint:
+	$(Q)$(MAKE) --no-print-directory deps TEST_PACKAGES='$(LINT_PACKAGES) libcmocka-dev'
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 -D_GNU_SOURCE -DKAARTD_VERSION='"$(VERSION)"' -I.
 	cppcheck --quiet --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	  --suppress=missingInclude -D_GNU_SOURCE -I. protocol daemon

@@ -168,6 +168,7 @@ static bool add_item(struct config_section *section, const struct config_key *ke
     if (!copy)
         return false;
     section->items[section->count++] = (struct config_item){key, copy, line};
+    /* cppcheck-suppress memleak ; the item has it */
     return true;
 }
 

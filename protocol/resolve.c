@@ -320,7 +320,7 @@ static bool claim_before(const struct work *work, size_t a, size_t b, enum field
 {
     const struct claim *x = &work->claims[a], *y = &work->claims[b];
     const struct claim_judgement *jx = &work->result->judgements[a], *jy = &work->result->judgements[b];
-    enum resolve_rule unused;
+    enum resolve_rule unused = RULE_ONLY;
     rule = rule ? rule : &unused;
     bool stale_x = jx->stale >> group & 1, stale_y = jy->stale >> group & 1;
     unsigned rank_x = policy_rank(work->policy, group, jx->role, jx->home);

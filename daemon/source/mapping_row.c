@@ -178,6 +178,7 @@ static int expand(struct making *making, const struct record *record,
         cJSON_IsArray(items) ? items->child : items; /* one object is taken for a list of one */
     for (; item != NULL; item = cJSON_IsArray(items) ? item->next : NULL) {
         struct scope inner = {item, outer};
+        /* cppcheck-suppress autoVariables ; taken back below */
         levels[level_count] = &inner;
         int code = expand(making, record, levels, level_count + 1, each, context);
         levels[level_count] = NULL;

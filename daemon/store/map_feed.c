@@ -516,6 +516,7 @@ static int follow_feed(struct batch *batch, const struct public_head *head, stru
     int code = feed_load(batch->map, head, &row, fault);
     if (code)
         return code;
+    /* cppcheck-suppress autoVariables ; read only by what is called from here */
     batch->feed = &row;
     before = row;
     if (row.found && (row.epoch != (int64_t)head->epoch || row.generation != (int64_t)head->generation ||
@@ -599,6 +600,7 @@ static int drop_feeds(struct batch *batch, struct fault *fault)
     int code = find_unlisted(batch, &row, &found, fault);
     while (!code && found && clean) {
         sqlite3_stmt *statement;
+        /* cppcheck-suppress autoVariables ; read only by what is called from here */
         batch->feed = &row;
         code = drop_old(batch, -1, &clean, fault);
         if (!code && clean)
