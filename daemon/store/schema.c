@@ -5,6 +5,7 @@
  * run in order, in one transaction, and never back. A file that has seen more than we know is refused.
  */
 #include "daemon/store/feeds_internal.h"
+#include "daemon/store/review.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,6 +101,27 @@ static const char *const migrations[] = {
     "  UNIQUE(feed, source)"
     ") STRICT;"
     "CREATE TABLE value(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    /* Editorial review (review.c). What was said stands in `line`, and is overwritten once it is decided. */
+    "CREATE TABLE review("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT," /* never used twice: a submitter asks by it */
+    "  state INTEGER NOT NULL,"
+    "  feed TEXT NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  line INTEGER NOT NULL,"      /* 0: no longer kept */
+    "  submitter BLOB,"             /* keyed hash; NULL once decided */
+    "  submitted INTEGER NOT NULL," /* day */
+    "  decided INTEGER,"
+    "  editor TEXT NOT NULL DEFAULT '',"
+    "  reason TEXT NOT NULL DEFAULT ''"
+    ") STRICT;"
+    "CREATE INDEX review_open ON review(number) WHERE state < 2;"
+    "CREATE INDEX review_submitter ON review(submitter) WHERE submitter IS NOT NULL;"
+    "CREATE TABLE review_rate("
+    "  submitter BLOB PRIMARY KEY,"
+    "  day INTEGER NOT NULL,"
+    "  count INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(*migrations)))
 
@@ -287,6 +309,8 @@ int feeds_open(const char *path, bool write, const char *own_head, struct feeds 
         log_truncate(feeds, NULL);
         code = publication_catch_up(feeds, fault);
     }
+    if (code == KAART_OK && write)
+        code = review_settle(feeds, fault);
     if (code != KAART_OK) {
         feeds_close(feeds);
         return code;

@@ -8,6 +8,7 @@
 
 /* clang-format off */
 #define FEED_COLUMNS "SELECT id, name, own, generation, note, frozen FROM feed "
+#define REVIEW_COLUMNS "SELECT number, state, feed, kind, id, line, submitter, submitted, coalesce(decided, -2147483648), editor, reason FROM review "
 
 static const char *const queries[QUERY_COUNT_] = {
     [QUERY_BEGIN_READ] = "BEGIN",
@@ -98,6 +99,20 @@ static const char *const queries[QUERY_COUNT_] = {
     [QUERY_VALUE_GET] = "SELECT value FROM value WHERE key = ?1",
     [QUERY_VALUE_PUT] = "INSERT INTO value(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
     [QUERY_VALUE_DELETE] = "DELETE FROM value WHERE key = ?1",
+
+    [QUERY_REVIEW_ADD] = "INSERT INTO review(state, feed, kind, id, line, submitter, submitted) VALUES(0, ?1, ?2, ?3, ?4, ?5, ?6)",
+    [QUERY_REVIEW_GET] = REVIEW_COLUMNS "WHERE number = ?1",
+    /* From behind ?1; ?2: decided ones too. */
+    [QUERY_REVIEW_LIST] = REVIEW_COLUMNS "WHERE number > ?1 AND (?2 OR state < 2) ORDER BY number LIMIT ?3",
+    [QUERY_REVIEW_TAKING] = REVIEW_COLUMNS "WHERE state < 2 AND state = 1 ORDER BY number LIMIT 1",
+    [QUERY_REVIEW_OPEN_COUNT] = "SELECT count(*) FROM review WHERE state < 2",
+    [QUERY_REVIEW_SUBMITTER_COUNT] = "SELECT count(*) FROM review WHERE submitter = ?1",
+    [QUERY_REVIEW_SET] = "UPDATE review SET state = ?2, decided = ?3, editor = ?4, reason = ?5, line = iif(?2 < 2, line, 0), "
+                         "submitter = iif(?2 < 2, submitter, NULL) WHERE number = ?1",
+    [QUERY_REVIEW_RATE_TIDY] = "DELETE FROM review_rate WHERE day <> ?1",
+    [QUERY_REVIEW_RATE_GET] = "SELECT count FROM review_rate WHERE submitter = ?1",
+    [QUERY_REVIEW_RATE_ADD] = "INSERT INTO review_rate(submitter, day, count) VALUES(?1, ?2, 1) "
+                              "ON CONFLICT(submitter) DO UPDATE SET count = count + 1",
 };
 /* clang-format on */
 
