@@ -49,6 +49,15 @@ static const char *known_feed(const struct config *config, const char *name)
     return config_feed(config, name) ? NULL : "is no feed of this node (there is no such feed section)";
 }
 
+/* Nobody reads what a source brings before it shows; what residents say waits for an editor. [REV-1] */
+static const char *source_role(const struct config *config, const char *role)
+{
+    (void)config;
+    return strcmp(role, "resident") == 0
+               ? "is for what an editor approves one by one (kaartctl review); a source takes another role"
+               : NULL;
+}
+
 static const struct config_section *section_at(const struct config_reader *reader, const char *kind,
                                                const char *file, int line)
 {
@@ -97,6 +106,7 @@ void config_cross_check(struct config_reader *reader)
     check_names(reader, "feed", "readers", known_reader);
     check_names(reader, "node", "guard-ask", known_guard);
     check_names(reader, "source", "feed", known_feed);
+    check_names(reader, "source", "role", source_role);
     check_names(reader, "writer", "feeds", known_feed);
     check_own_keys(reader);
     check_listens(reader);

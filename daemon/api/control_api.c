@@ -21,6 +21,7 @@
  *   GET  policy                         the policy in force, and where each line is from    control_policy.c
  *   POST policy/diff?limit=             what another policy would change
  *   GET  policy/sums                    the sums that /v1/map/sums publishes
+ *   GET  review..., POST review/...         what residents say, and what editors decide     control_review.c
  */
 #include "daemon/api/control_api_internal.h"
 #include "daemon/source/sources.h"
@@ -507,6 +508,24 @@ static void get_policy_sums(struct node *node, struct http_exchange *exchange, c
     control_policy_sums(node, exchange);
 }
 
+static void get_reviews(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_review_list(node, exchange);
+}
+
+static void post_approve(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_review_decide(node, exchange, true);
+}
+
+static void post_reject(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_review_decide(node, exchange, false);
+}
+
 struct route {
     const char *method;
     const char *head; /* what the path begins with, after the prefix */
@@ -535,6 +554,10 @@ static const struct route routes[] = {
     {"GET", "policy", NULL, get_policy},
     {"POST", "policy/diff", NULL, post_policy_diff},
     {"GET", "policy/sums", NULL, get_policy_sums},
+    {"GET", "review", NULL, get_reviews},
+    {"GET", "review/", "", control_review_show},
+    {"POST", "review/", "/approve", post_approve},
+    {"POST", "review/", "/reject", post_reject},
 };
 
 /* Whether the path fits the route; its argument goes to `argument`. */

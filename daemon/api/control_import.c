@@ -7,9 +7,13 @@
  *
  * A line: {"kind","id","op","areas","verified","onBehalfOf","body"}; op (default assert) and the last four may be absent. Query:
  * source, role, feed (an audience; default public), dryRun. A bad line does not hold up the others.
+ *
+ * What is said in role `resident` does not enter the feed: it is queued for review (store/review.h), the source is that of its number, and a line may
+ * name its "submitter". The outcome is "held", with the number of the submission.
  */
 #include "daemon/api/control_api_internal.h"
 #include "daemon/store/feeds.h"
+#include "daemon/store/review.h"
 #include "protocol/limits.h"
 #include "protocol/record.h"
 #include "protocol/syntax.h"
@@ -17,6 +21,9 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Who is turned away by the queue asks again in an hour: its bounds follow the day and the editors' work. */
+#define RETRY_AFTER_S "3600"
 
 /* One line as understood; `bad` lines are not appended. */
 struct line {
@@ -28,7 +35,10 @@ struct line {
     int32_t verified;
     enum entry_op op;
     bool bad;
-    cJSON *problems; /* [{"severity","pointer","message"}], or NULL */
+    char *submitter;     /* role resident: or NULL */
+    bool held;           /* for review */
+    uint64_t submission; /* its number; 0 in a dry run */
+    cJSON *problems;     /* [{"severity","pointer","message"}], or NULL */
 };
 
 struct import {
@@ -43,6 +53,8 @@ struct import {
     char source[NAME_MAX_SIZE + 1], role[NAME_MAX_SIZE + 1];
     char *areas; /* of the node, as a JSON array; NULL: none */
     bool dry_run;
+    bool review;      /* role resident: the queue instead of the feed */
+    bool turned_away; /* a bound of the queue is reached */
     struct line *lines;
     size_t line_count;
     struct own_result *results; /* of the good lines, in order */
@@ -58,6 +70,7 @@ static void import_free(struct import *import)
     for (size_t i = 0; i < import->line_count; i++) {
         free(import->lines[i].areas);
         free(import->lines[i].body);
+        free(import->lines[i].submitter);
         cJSON_Delete(import->lines[i].problems);
     }
     free(import->lines);
@@ -120,6 +133,7 @@ static int take_member(void *context, struct span name, struct span value, struc
 {
     struct line *line = context;
     char text[64];
+    size_t size;
     bool is_text = take_text(value, text, sizeof(text));
 #define IS(word) (name.size == sizeof(word) - 1 && memcmp(name.data, word, name.size) == 0)
     if (IS("kind") && is_text && syntax_is_name(text, strlen(text)))
@@ -136,6 +150,8 @@ static int take_member(void *context, struct span name, struct span value, struc
         return (line->areas = take_json(value)) ? 0 : KAART_NOMEM;
     else if (IS("body") && value.data[0] == '{')
         return (line->body = take_json(value)) ? 0 : KAART_NOMEM;
+    else if (IS("submitter") && value.data[0] == '"')
+        return (line->submitter = json_unescape(value, &size)) ? 0 : KAART_NOMEM;
     else
         return fault_set(fault, KAART_INVALID, "member \"%.*s\" is unknown or not valid", (int)name.size,
                          name.data);
@@ -166,6 +182,25 @@ static int check_body(const struct import *import, struct line *line)
     return code == KAART_NOMEM ? code : 0;
 }
 
+/* What only review knows. [REV-2] */
+static bool check_review(const struct import *import, struct line *line)
+{
+    if (!import->review && line->submitter)
+        spoil(line, "", "only what is said in role resident has a submitter");
+    else if (!import->review && line->op == ENTRY_ASSERT &&
+             strncmp(import->source, REVIEW_SOURCE_PREFIX, sizeof(REVIEW_SOURCE_PREFIX) - 1) == 0)
+        spoil(line, "", "sources resident-... are for what residents said and an editor approved [REV-6]");
+    else if (import->review && line->op != ENTRY_ASSERT)
+        spoil(line, "",
+              "what a resident said is withdrawn by an editor: retract KIND ID --source resident-NUMBER "
+              "[REV-2]");
+    else if (import->review && line->on_behalf_of[0])
+        spoil(line, "", "a resident speaks for no organisation [REV-2]");
+    else if (import->review && strcmp(line->kind, "confirmation") == 0)
+        spoil(line, "", "a resident has no source to confirm [REV-2]");
+    return !line->bad;
+}
+
 static int read_line(const struct import *import, const char *text, size_t size, struct line *line)
 {
     struct fault fault;
@@ -181,7 +216,7 @@ static int read_line(const struct import *import, const char *text, size_t size,
         spoil(line, "", line->body ? "a retraction has no body" : "body is missing");
     else if (strcmp(import->role, "provider") == 0 && !line->on_behalf_of[0])
         spoil(line, "", "a provider's claim names the organisation it speaks for: onBehalfOf is missing");
-    else if (line->body)
+    else if (check_review(import, line) && line->body)
         return check_body(import, line);
     return 0;
 }
@@ -248,6 +283,40 @@ out:
     free(claims);
 }
 
+/* ---- queueing (writer's thread) ---- */
+
+/* A line that is turned away does not hold up the others, nor take back their numbers. */
+static void hold_line(struct import *import, struct feeds *feeds, struct line *line)
+{
+    struct fault fault = {""};
+    const struct review_claim claim = {
+        .feed = import->feed,
+        .kind = line->kind,
+        .id = line->id,
+        .areas = line->areas ? line->areas : import->areas,
+        .body = line->body,
+        .verified = line->verified,
+    };
+    int code = import->dry_run
+                   ? 0
+                   : review_submit(feeds, &claim, line->submitter, node_now_ms(), &line->submission, &fault);
+    line->held = code == 0;
+    if (code < 0)
+        spoil(line, "", fault.text);
+    if (code == KAART_BUSY && !import->turned_away) {
+        import->turned_away = true;
+        import->fault = fault;
+    }
+}
+
+static void run_hold(void *state, void *job)
+{
+    struct import *import = job;
+    for (size_t i = 0; i < import->line_count; i++)
+        if (!import->lines[i].bad)
+            hold_line(import, state, &import->lines[i]);
+}
+
 /* ---- the answer (loop) ---- */
 
 static const char *outcome_name(enum own_outcome outcome)
@@ -266,7 +335,12 @@ static cJSON *describe_line(struct line *line, size_t number, const struct own_r
     cJSON_AddNumberToObject(item, "line", (double)number);
     cJSON_AddStringToObject(item, "kind", line->kind);
     cJSON_AddStringToObject(item, "id", line->id);
-    cJSON_AddStringToObject(item, "outcome", result ? outcome_name(result->outcome) : "refused");
+    cJSON_AddStringToObject(item, "outcome",
+                            line->held ? "held"
+                            : result   ? outcome_name(result->outcome)
+                                       : "refused");
+    if (line->submission)
+        cJSON_AddNumberToObject(item, "submission", (double)line->submission);
     if (result &&
         (result->outcome == OWN_ADDED || result->outcome == OWN_CHANGED || result->outcome == OWN_RETRACTED))
         cJSON_AddNumberToObject(item, "seq", (double)result->seq);
@@ -277,11 +351,25 @@ static cJSON *describe_line(struct line *line, size_t number, const struct own_r
     return item;
 }
 
+static bool nothing_held(const struct import *import)
+{
+    for (size_t i = 0; i < import->line_count; i++)
+        if (import->lines[i].held)
+            return false;
+    return true;
+}
+
 static void append_done(void *job)
 {
     struct import *import = job;
     if (import->code < 0) {
         control_problem(import->exchange, import->code, import->fault.text);
+        import_free(import);
+        return;
+    }
+    if (import->turned_away && nothing_held(import)) {
+        exchange_set_header(import->exchange, "Retry-After", RETRY_AFTER_S);
+        exchange_problem(import->exchange, 429, "Too many submissions", "%s", import->fault.text);
         import_free(import);
         return;
     }
@@ -291,7 +379,8 @@ static void append_done(void *job)
     cJSON_AddBoolToObject(answer, "dryRun", import->dry_run);
     cJSON *results = cJSON_AddArrayToObject(answer, "results");
     for (size_t i = 0, good = 0; i < import->line_count; i++) {
-        const struct own_result *result = import->lines[i].bad ? NULL : &import->results[good++];
+        const struct own_result *result =
+            import->review || import->lines[i].bad ? NULL : &import->results[good++];
         moved = moved || (result && result->outcome != OWN_UNCHANGED && result->outcome != OWN_ABSENT &&
                           result->outcome != OWN_REFUSED);
         cJSON_AddItemToArray(results, describe_line(&import->lines[i], i + 1, result));
@@ -308,7 +397,7 @@ static void read_done(void *job)
     int code = import->code;
     if (code == 0) {
         /* once posted, the job is the writer's: nothing of it may be looked at here */
-        code = worker_post(import->node->writer, run_append, append_done, import);
+        code = worker_post(import->node->writer, import->review ? run_hold : run_append, append_done, import);
         if (code == 0)
             return;
         fault_set(&import->fault, code, "The store is busy; try again in a moment.");
@@ -401,6 +490,7 @@ void control_import(struct node *node, struct http_exchange *exchange)
     int code = take_name(exchange, "source", import->source, &fault);
     if (code == 0)
         code = take_name(exchange, "role", import->role, &fault);
+    import->review = strcmp(import->role, REVIEW_ROLE) == 0;
     if (code == 0)
         code = take_feed(import, node->config, exchange_query(exchange, "feed"), &fault);
     if (code == 0)

@@ -42,6 +42,7 @@ struct import {
     char *path;       /* of the question */
     struct hsds *hsds;
     const char *areas_json, *verified, *on_behalf_of;
+    const char *submitter_json; /* or NULL */
     bool dry_run, quiet;
     struct document document; /* that is being taken apart */
     struct place places[BATCH_ENTRIES_MAX];
@@ -50,9 +51,10 @@ struct import {
     size_t batch_size;
     FILE *stream; /* writes the batch */
     void *sent;   /* tsearch tree of "kind id": what is embedded again and again is sent once */
-    size_t records, added, changed, unchanged, refused, repeated, warnings, shown;
+    size_t records, added, changed, unchanged, held, refused, repeated, warnings, shown;
     cJSON *problems;
-    int code; /* of what ended it: CTL_... */
+    cJSON *submissions; /* [{"number","kind","id"}]: what was held for review */
+    int code;           /* of what ended it: CTL_... */
     int64_t ticked_ms;
 };
 
@@ -112,6 +114,19 @@ static void tell(struct import *import, const struct place *place, const char *s
 
 /* ---- batches ---- */
 
+/* The number by which the submitter can ask what became of it. */
+static void keep_submission(struct import *import, const cJSON *result)
+{
+    cJSON *submission = json_get(result, "submission") ? cJSON_CreateObject() : NULL;
+    const char *kind = json_get_string(result, "kind"), *id = json_get_string(result, "id");
+    if (!submission)
+        return;
+    cJSON_AddItemToObject(submission, "number", cJSON_Duplicate(json_get(result, "submission"), false));
+    cJSON_AddStringToObject(submission, "kind", kind ? kind : "");
+    cJSON_AddStringToObject(submission, "id", id ? id : "");
+    cJSON_AddItemToArray(import->submissions, submission);
+}
+
 static void take_result(struct import *import, const cJSON *result)
 {
     const cJSON *number = json_get(result, "line");
@@ -123,6 +138,8 @@ static void take_result(struct import *import, const cJSON *result)
     import->changed += strcmp(outcome, "changed") == 0;
     import->unchanged += strcmp(outcome, "unchanged") == 0;
     import->refused += strcmp(outcome, "refused") == 0;
+    import->held += strcmp(outcome, "held") == 0;
+    keep_submission(import, result);
     for (const cJSON *problem = json_get(result, "problems") ? json_get(result, "problems")->child : NULL;
          problem; problem = problem->next) {
         struct place place = import->places[line - 1];
@@ -153,6 +170,9 @@ static int send_batch(struct import *import)
         return ctl_say(CTL_FAILED, "out of memory");
     if (import->count > 0) {
         int code = ctl_ask(import->ctl, "POST", import->path, import->batch, import->batch_size, &answer);
+        if (code != CTL_DONE && import->held > 0 && !import->dry_run)
+            ctl_say(0, "the records before line %zu are held for review: kaartctl review list",
+                    import->places[0].line);
         if (code != CTL_DONE && import->added + import->changed + import->unchanged > 0 && !import->dry_run)
             ctl_say(0, "the records before line %zu are taken; the same command again goes on from there",
                     import->places[0].line);
@@ -222,6 +242,8 @@ static int take_record(void *context, const struct hsds_record *record)
     free(areas);
     if (import->on_behalf_of)
         fprintf(import->stream, ",\"onBehalfOf\":\"%s\"", import->on_behalf_of);
+    if (import->submitter_json)
+        fprintf(import->stream, ",\"submitter\":%s", import->submitter_json);
     fprintf(import->stream, ",\"body\":%s}\n", body);
     free(body);
     import->records++;
@@ -340,7 +362,7 @@ static const char *map_file(const char *name, size_t *size)
 /* ---- the command ---- */
 
 struct settings {
-    const char *source, *role, *feed, *kind, *areas, *verified, *on_behalf_of;
+    const char *source, *role, *feed, *kind, *areas, *verified, *on_behalf_of, *submitter;
     bool strict, dry_run, quiet;
 };
 
@@ -406,6 +428,15 @@ static int run_pass(struct import *import, const struct settings *settings, cons
     return import->code;
 }
 
+static void print_submissions(const struct import *import)
+{
+    for (const cJSON *submission = import->submissions->child; submission; submission = submission->next)
+        printf("submission %.0f: %s %s\n", json_get(submission, "number")->valuedouble,
+               json_get_string(submission, "kind"), json_get_string(submission, "id"));
+    if (import->submissions->child)
+        printf("what becomes of it: kaartctl review show NUMBER\n");
+}
+
 static int print_summary(struct import *import, bool taken)
 {
     char number[6][32];
@@ -420,10 +451,12 @@ static int print_summary(struct import *import, bool taken)
         cJSON_AddNumberToObject(summary, "added", (double)import->added);
         cJSON_AddNumberToObject(summary, "changed", (double)import->changed);
         cJSON_AddNumberToObject(summary, "unchanged", (double)import->unchanged);
+        cJSON_AddNumberToObject(summary, "held", (double)import->held);
         cJSON_AddNumberToObject(summary, "refused", (double)import->refused);
         cJSON_AddNumberToObject(summary, "warnings", (double)import->warnings);
         cJSON_AddItemToObject(summary, "problems", import->problems);
-        import->problems = NULL;
+        cJSON_AddItemToObject(summary, "submissions", import->submissions);
+        import->problems = import->submissions = NULL;
         int printed = ctl_print_json(summary);
         return printed == CTL_DONE ? code : printed;
     }
@@ -435,13 +468,16 @@ static int print_summary(struct import *import, bool taken)
            import->records == 1 ? "" : "s", ctl_count((double)import->added, number[1]),
            ctl_count((double)import->changed, number[2]), ctl_count((double)import->unchanged, number[3]),
            ctl_count((double)import->refused, number[4]));
+    if (import->held > 0)
+        printf(", %s held for review", ctl_count((double)import->held, number[5]));
     printf("%s\n", taken ? "" : "; nothing was taken (--strict)");
+    print_submissions(import);
     return code;
 }
 
 static void start_again(struct import *import)
 {
-    import->records = import->added = import->changed = import->unchanged = import->refused =
+    import->records = import->added = import->changed = import->unchanged = import->held = import->refused =
         import->repeated = import->warnings = 0;
     import->quiet = true;
     import->shown = 0;
@@ -467,6 +503,64 @@ static int run_import(struct import *import, const struct settings *settings, co
     return code == CTL_DONE ? print_summary(import, true) : code;
 }
 
+/* A text as JSON. NULL after a message. */
+static char *quote(const char *text)
+{
+    cJSON *value = syntax_is_utf8(text, strlen(text)) ? cJSON_CreateString(text) : NULL;
+    char *quoted = value ? cJSON_PrintUnformatted(value) : NULL;
+    cJSON_Delete(value);
+    if (!quoted)
+        ctl_say(CTL_FAILED, "--submitter is no UTF-8 text");
+    return quoted;
+}
+
+static int import_text(struct import *import, const struct config *config, const struct settings *settings,
+                       const char *text, size_t size)
+{
+    import->verified = settings->verified;
+    import->on_behalf_of = settings->on_behalf_of;
+    import->quiet = settings->quiet;
+    import->problems = cJSON_CreateArray();
+    import->submissions = cJSON_CreateArray();
+    import->hsds = hsds_new(config->node.name, settings->source, settings->kind);
+    int code = import->hsds && import->problems && import->submissions
+                   ? run_import(import, settings, text, size)
+                   : ctl_say(CTL_FAILED, "out of memory");
+    hsds_free(import->hsds);
+    cJSON_Delete(import->problems);
+    cJSON_Delete(import->submissions);
+    return code;
+}
+
+static int import_file(struct ctl *ctl, const struct settings *settings, const char *file)
+{
+    size_t size;
+    char *areas = NULL, *submitter = NULL;
+    int code = check_settings(settings);
+    if (code == CTL_DONE && settings->areas && !(areas = areas_to_json(settings->areas)))
+        code = CTL_USAGE;
+    if (code == CTL_DONE && settings->submitter && !(submitter = quote(settings->submitter)))
+        code = CTL_USAGE;
+    const struct config *config = code == CTL_DONE ? ctl_config(ctl) : NULL;
+    if (!config)
+        goto out;
+    code = CTL_FAILED;
+    const char *text = map_file(file, &size);
+    struct import *import = text ? calloc(1, sizeof(*import)) : NULL;
+    if (!import)
+        goto out;
+    import->ctl = ctl;
+    import->file = strcmp(file, "-") == 0 ? "standard input" : file;
+    import->areas_json = areas;
+    import->submitter_json = submitter;
+    code = import_text(import, config, settings, text, size);
+    free(import);
+out:
+    free(areas);
+    free(submitter);
+    return code == CTL_DONE && !config ? CTL_FAILED : code;
+}
+
 int ctl_import(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
     struct settings settings = {.source = "editor", .role = "editor", .feed = "public"};
@@ -483,36 +577,20 @@ int ctl_import(struct ctl *ctl, const struct ctl_command *command, int argc, cha
         {"quiet", CTL_FLAG, &settings.quiet},
     };
     char **files;
-    size_t count, size;
-    char *areas = NULL;
+    size_t count;
     int code = ctl_read_options(ctl, command, argc, argv, options, sizeof(options) / sizeof(options[0]), 1, 1,
                                 &files, &count);
-    if (code != CTL_DONE)
-        return code;
-    code = check_settings(&settings);
-    if (code == CTL_DONE && settings.areas && !(areas = areas_to_json(settings.areas)))
-        code = CTL_USAGE;
-    const struct config *config = code == CTL_DONE ? ctl_config(ctl) : NULL;
-    if (!config)
-        goto out;
-    code = CTL_FAILED;
-    const char *text = map_file(files[0], &size);
-    struct import *import = text ? calloc(1, sizeof(*import)) : NULL;
-    if (!import)
-        goto out;
-    import->ctl = ctl;
-    import->file = strcmp(files[0], "-") == 0 ? "standard input" : files[0];
-    import->areas_json = areas;
-    import->verified = settings.verified;
-    import->on_behalf_of = settings.on_behalf_of;
-    import->quiet = settings.quiet;
-    import->problems = cJSON_CreateArray();
-    import->hsds = hsds_new(config->node.name, settings.source, settings.kind);
-    code = import->hsds ? run_import(import, &settings, text, size) : ctl_say(CTL_FAILED, "out of memory");
-    hsds_free(import->hsds);
-    cJSON_Delete(import->problems);
-    free(import);
-out:
-    free(areas);
-    return code == CTL_DONE && !config ? CTL_FAILED : code;
+    return code == CTL_DONE ? import_file(ctl, &settings, files[0]) : code;
+}
+
+int ctl_submit(struct ctl *ctl, const struct ctl_submission *submission)
+{
+    const struct settings settings = {.source = "resident",
+                                      .role = "resident",
+                                      .feed = submission->feed ? submission->feed : "public",
+                                      .kind = submission->kind,
+                                      .areas = submission->areas,
+                                      .submitter = submission->submitter,
+                                      .dry_run = submission->dry_run};
+    return import_file(ctl, &settings, submission->file);
 }

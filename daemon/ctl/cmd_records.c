@@ -66,6 +66,9 @@ static int send_line(struct ctl *ctl, const struct ctl_claim *options, cJSON *li
     else if (outcome)
         printf("%s %s: %s%s\n", json_get_string(result, "kind"), json_get_string(result, "id"), outcome,
                strcmp(outcome, "absent") == 0 ? " (this source says nothing about it)" : "");
+    if (!ctl->json && json_get(result, "submission"))
+        printf("what becomes of it: kaartctl review show %.0f\n",
+               json_get(result, "submission")->valuedouble);
     cJSON_Delete(answer);
     return refused ? CTL_FAILED : CTL_DONE;
 }
@@ -109,7 +112,10 @@ static int read_claim(struct ctl *ctl, const struct ctl_claim *options, const ch
     snprintf(claim, sizeof(claim), "claims/%.32s/%.36s", kind, id);
     char *path =
         ctl_path(claim, (const char *const[]){"source", options->source, "feed", options->feed, NULL});
-    int code = path ? ctl_ask_quietly(ctl, "GET", path, &answer) : ctl_say(CTL_FAILED, "out of memory");
+    int code = !path ? ctl_say(CTL_FAILED, "out of memory")
+               : strcmp(options->role, "resident") == 0
+                   ? CTL_DONE /* every submission is a source of its own */
+                   : ctl_ask_quietly(ctl, "GET", path, &answer);
     free(path);
     if (code != CTL_DONE)
         return code;

@@ -48,6 +48,7 @@ CTL_RUN(ctl_keygen);
 CTL_RUN(ctl_key);
 CTL_RUN(ctl_import);
 CTL_RUN(ctl_put);
+CTL_RUN(ctl_review);
 CTL_RUN(ctl_retract);
 CTL_RUN(ctl_get);
 CTL_RUN(ctl_why);
@@ -69,6 +70,14 @@ CTL_RUN(ctl_policy);
 CTL_RUN(ctl_fetch);
 CTL_RUN(ctl_prove);
 CTL_RUN(ctl_verify);
+
+/* ---- cmd_import.c: a file's records as submissions in role resident (review submit) ---- */
+
+struct ctl_submission {
+    const char *file, *feed, *kind, *areas, *submitter; /* all but `file` NULL where not given */
+    bool dry_run;
+};
+int ctl_submit(struct ctl *ctl, const struct ctl_submission *submission);
 
 /* ---- options.c ---- */
 

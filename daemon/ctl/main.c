@@ -67,6 +67,25 @@ static const char put_help[] =
                   "VALUE is JSON if it reads as such, else a text. FIELD= takes the field away: the\n"
                   "source says nothing about it any more. FIELD=null says that there is none.\n";
 
+static const char review_help[] =
+    "  submit FILE|-        queues the records of a file, in role resident, and prints\n"
+    "                       their numbers\n"
+    "    --submitter TEXT   who submits, to the program that does; only a keyed hash of\n"
+    "                       it is kept, until it is decided\n"
+    "    --kind KIND, --areas GM0356,.., --feed AUDIENCE, --dry-run  as for import\n"
+    "  list [--all]         what waits; with --all, what was decided too\n"
+    "  show NUMBER          the claim, what the map says now, and what would change;\n"
+    "                       or what became of it\n"
+    "  approve NUMBER...    it enters the feed, as source resident-NUMBER\n"
+    "  reject NUMBER --reason TEXT\n"
+    "                       the submitter may read the reason; what was said is erased\n"
+    "  --as-editor NAME     who decides; stays on record, as does the reason: name no\n"
+    "                       other persons\n"
+    "\n"
+    "What residents say (import, put, submit in role resident: additions with\n"
+    "\"partial\": true, corrections, new initiatives, relations such as should-link)\n"
+    "does not show before an editor approves it.\n";
+
 static const char retract_help[] = CLAIM_OPTIONS;
 
 static const char search_help[] = "  --kind KIND   only these\n"
@@ -206,6 +225,8 @@ const struct ctl_command ctl_commands[] = {
      ctl_put},
     {"retract", "KIND ID [OPTIONS]", "Withdraws what a source of this node says about a record.",
      retract_help, ctl_retract},
+    {"review", "list [--all] | show NUMBER | approve NUMBER... | reject NUMBER --reason TEXT | submit FILE|-",
+     "What residents submitted: shows it, and lets editors decide.", review_help, ctl_review},
     {"get", "ID [--kind KIND]", "Shows a record as it is resolved, and from whom each field is.", "",
      ctl_get},
     {"why", "ID [--kind KIND]", "Shows who says each field, which rule decided, and what others say.", "",

@@ -34,6 +34,13 @@ int map_get(struct map *map, const char *kind, const char *id, cJSON **out, stru
 /* For each field: winner, rule in words, who, role, asserted when, last confirmed when, the others with values; and claims that do not count, with the reason. */
 int map_why(struct map *map, const struct policy *policy, int32_t day, const char *kind, const char *id,
             cJSON **out, struct fault *fault);
+/*
+ * What one more claim would change: {"now":{fields}|null,"main" (if its record is an alias),"standing","fields":[{"field","group","effect","rule",
+ * "said","now","then"}]}; a field that it speaks about or moves; effect: adds, changes, same, or stays (another claim goes before it).
+ * map_preview.c
+ */
+int map_preview(struct map *map, const struct policy *policy, int32_t day, const struct claim *claim,
+                cJSON **out, struct fault *fault);
 /* [{"kind","id","name","snippet",...}] ranked; query is what a person typed: words, prefixes; diacritics are ignored. `kind` NULL: all. */
 int map_search(struct map *map, const char *query, const char *kind, size_t limit, size_t offset, cJSON **out,
                struct fault *fault);

@@ -12,6 +12,7 @@
  *     map_why.c      the whole story of one record
  *     map_conflicts.c  where live claims differ
  *     map_stale.c    what was confirmed too long ago
+ *     map_preview.c  what one more claim would change
  *     map_search.c   what a person typed -> FTS5
  *     map_sums.c     the hashes that two operators compare
  *     map_published.c the same, for everybody
