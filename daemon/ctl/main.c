@@ -78,7 +78,7 @@ static const char review_help[] =
     "                       or what became of it\n"
     "  approve NUMBER...    it enters the feed, as source resident-NUMBER\n"
     "  reject NUMBER --reason TEXT\n"
-    "                       the submitter may read the reason; what was said is erased\n"
+    "                       the submitter may read the reason; the words are erased\n"
     "  --as-editor NAME     who decides; stays on record, as does the reason: name no\n"
     "                       other persons\n"
     "\n"
