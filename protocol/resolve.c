@@ -29,6 +29,13 @@ struct candidate {
     enum field_group group;
 };
 
+/* Where a claim stands in its feed. */
+struct place {
+    const char *feed; /* borrowed from the claim */
+    uint64_t seq;
+    size_t claim;
+};
+
 struct work {
     const struct policy *policy;
     const struct claim *claims;
@@ -36,6 +43,8 @@ struct work {
     int32_t day;
     struct resolution *result;
     const struct policy_origin **origins; /* one per claim, NULL: not in the policy */
+    int32_t *pin_ends;                    /* one per claim; of a pin, the day after its last */
+    struct place *places;                 /* the claims by feed and seq */
     const struct policy_origin *home;
     struct candidate *candidates;
     size_t candidate_count;
@@ -52,7 +61,7 @@ const char *claim_standing_name(enum claim_standing standing)
     static const char *const names[] = {
         "counts",           "unknown-origin", "suspended",    "role-not-granted", "kind-not-granted",
         "area-not-granted", "invalid-body",   "unknown-kind", "from-the-future",  "pin-expired",
-        "no-steward",       "unknown-role",   "too-many"};
+        "no-steward",       "unknown-role",   "too-many",     "repeated"};
     return (unsigned)standing < sizeof names / sizeof *names ? names[standing] : "?";
 }
 
@@ -95,8 +104,8 @@ static enum claim_standing pin_standing(struct work *work, size_t index)
         return CLAIM_NO_STEWARD;
     if (last_day < work->day)
         return CLAIM_PIN_EXPIRED;
-    change_on(work, last_day + 1);
     judgement->pin = true;
+    work->pin_ends[index] = last_day + 1;
     return CLAIM_COUNTS;
 }
 
@@ -140,16 +149,38 @@ static enum claim_standing standing_of(struct work *work, size_t index)
     return CLAIM_COUNTS;
 }
 
-/* [RES-5]: quadratic, but only where a feed has more claims about one record than anybody needs. */
+static int place_compare(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    int feed = strcmp(x->feed, y->feed);
+    if (feed)
+        return feed;
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    return x->claim < y->claim ? -1 : x->claim > y->claim;
+}
+
+/* What is handed in again says nothing new [RES-1]; of the rest, those with the lowest seq of each feed count
+ * [RES-5]. A claim that does not count anyway keeps its own reason [RES-3]. */
 static void drop_surplus(struct work *work)
 {
-    for (size_t i = 0; work->count > CLAIMS_PER_FEED_MAX && i < work->count; i++) {
-        size_t before = 0;
-        for (size_t j = 0; j < work->count && before < CLAIMS_PER_FEED_MAX; j++)
-            before += j != i && work->claims[j].seq < work->claims[i].seq &&
-                      strcmp(work->claims[j].feed, work->claims[i].feed) == 0;
-        if (before >= CLAIMS_PER_FEED_MAX)
-            work->result->standings[i] = CLAIM_TOO_MANY;
+    size_t of_feed = 0;
+    for (size_t i = 0; i < work->count; i++)
+        work->places[i] = (struct place){work->claims[i].feed, work->claims[i].seq, i};
+    if (work->count > 1)
+        qsort(work->places, work->count, sizeof *work->places, place_compare);
+    for (size_t i = 0; i < work->count; i++) {
+        const struct place *before = i ? &work->places[i - 1] : NULL, *place = &work->places[i];
+        bool same_feed = before && strcmp(before->feed, place->feed) == 0;
+        bool repeated = same_feed && before->seq == place->seq;
+        enum claim_standing *standing = &work->result->standings[place->claim];
+        of_feed = same_feed ? of_feed + !repeated : 1;
+        if (*standing != CLAIM_COUNTS)
+            continue;
+        if (repeated)
+            *standing = CLAIM_REPEATED;
+        else if (of_feed > CLAIMS_PER_FEED_MAX)
+            *standing = CLAIM_TOO_MANY;
     }
 }
 
@@ -171,6 +202,9 @@ static void judge_standings(struct work *work)
         work->result->standings[i] = standing_of(work, i);
     drop_surplus(work);
     guard_links(work);
+    for (size_t i = 0; i < work->count; i++)
+        if (work->result->standings[i] == CLAIM_COUNTS && work->result->judgements[i].pin)
+            change_on(work, work->pin_ends[i]); /* [RES-12] */
 }
 
 /* ---- home, owner ---- */
@@ -445,7 +479,9 @@ int resolve_record(const struct policy *policy, const struct claim *claims, size
     result->standings = calloc(count + 1, sizeof *result->standings);
     result->judgements = calloc(count + 1, sizeof *result->judgements);
     work.origins = calloc(count + 1, sizeof *work.origins);
-    if (!result->standings || !result->judgements || !work.origins)
+    work.pin_ends = calloc(count + 1, sizeof *work.pin_ends);
+    work.places = calloc(count + 1, sizeof *work.places);
+    if (!result->standings || !result->judgements || !work.origins || !work.pin_ends || !work.places)
         goto out;
     judge_standings(&work);
     find_home(&work);
@@ -461,6 +497,8 @@ int resolve_record(const struct policy *policy, const struct claim *claims, size
 out:
     free(work.candidates);
     free(work.origins);
+    free(work.pin_ends);
+    free(work.places);
     if (code)
         resolution_free(result);
     else

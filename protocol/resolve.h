@@ -63,7 +63,8 @@ enum claim_standing {
     CLAIM_PIN_EXPIRED,
     CLAIM_NO_STEWARD,
     CLAIM_UNKNOWN_ROLE,
-    CLAIM_TOO_MANY
+    CLAIM_TOO_MANY,
+    CLAIM_REPEATED /* handed in a second time: same feed, same seq */
 };
 const char *claim_standing_name(enum claim_standing standing);
 

@@ -61,6 +61,8 @@ static const char *standing_in_words(enum claim_standing standing)
         return "a role that this version does not know";
     case CLAIM_TOO_MANY:
         return "its feed has too many claims about this record";
+    case CLAIM_REPEATED:
+        return "the same claim once more";
     }
     return "?";
 }

@@ -104,6 +104,9 @@ class Resolution:
             self.standings = ["no-steward" if standing == "counts" and not is_link(claim) else standing
                               for claim, standing in zip(self.claims, self.standings)]
         self.counting = [claim for claim, standing in zip(self.claims, self.standings) if standing == "counts"]
+        for claim in self.counting:
+            if claim["source"].startswith("pin-"):  # [RES-12]
+                self.later(day(claim["body"]["pin_expires"]) + datetime.timedelta(1))
         self.home = self.find_home()
         self.verified = {id(claim): self.verified_of(claim) for claim in self.counting}
         self.roles = {id(claim): claim["role"] for claim in self.counting}
@@ -155,7 +158,6 @@ class Resolution:
                 return "no-steward"
             if expires < self.today:
                 return "pin-expired"
-            self.later(expires + datetime.timedelta(1))
         return "counts"
 
     def surplus(self):
@@ -163,7 +165,8 @@ class Resolution:
         for feed in {claim["feed"] for claim in self.claims}:
             of_feed = sorted((claim["seq"], i) for i, claim in enumerate(self.claims) if claim["feed"] == feed)
             for _, i in of_feed[64:]:
-                self.standings[i] = "too-many"
+                if self.standings[i] == "counts":  # the first reason is shown [RES-3]
+                    self.standings[i] = "too-many"
 
     def find_home(self):
         """[RES-7]"""
