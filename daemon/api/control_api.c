@@ -526,6 +526,12 @@ static void post_reject(struct node *node, struct http_exchange *exchange, const
     control_review_decide(node, exchange, false);
 }
 
+static void post_erase(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_erase(node, exchange);
+}
+
 struct route {
     const char *method;
     const char *head; /* what the path begins with, after the prefix */
@@ -558,6 +564,7 @@ static const struct route routes[] = {
     {"GET", "review/", "", control_review_show},
     {"POST", "review/", "/approve", post_approve},
     {"POST", "review/", "/reject", post_reject},
+    {"POST", "erase", NULL, post_erase},
 };
 
 /* Whether the path fits the route; its argument goes to `argument`. */

@@ -50,6 +50,7 @@ void control_proof(struct node *node, struct http_exchange *exchange);
 void control_review_list(struct node *node, struct http_exchange *exchange);
 void control_review_show(struct node *node, struct http_exchange *exchange, const char *number);
 void control_review_decide(struct node *node, struct http_exchange *exchange, bool approving);
+void control_erase(struct node *node, struct http_exchange *exchange);
 void control_conflicts(struct node *node, struct http_exchange *exchange);
 void control_stale(struct node *node, struct http_exchange *exchange);
 void control_policy(struct node *node, struct http_exchange *exchange);

@@ -50,6 +50,8 @@ CTL_RUN(ctl_import);
 CTL_RUN(ctl_put);
 CTL_RUN(ctl_review);
 CTL_RUN(ctl_retract);
+CTL_RUN(ctl_erase);
+CTL_RUN(ctl_subject);
 CTL_RUN(ctl_get);
 CTL_RUN(ctl_why);
 CTL_RUN(ctl_search);

@@ -203,12 +203,7 @@ static int mark_adopting(struct commit *commit, struct fault *fault)
         code = statement_run(commit->feeds, statement, fault);
     }
     if (code == KAART_OK)
-        code = statement_get(commit->feeds, QUERY_GENERATION_SHARE, &statement, fault);
-    if (code == KAART_OK) {
-        bind_number(statement, 1, commit->head.generation);
-        bind_number(statement, 2, commit->stage->generation);
-        code = statement_run(commit->feeds, statement, fault);
-    }
+        code = generation_share(commit->feeds, commit->head.generation, commit->stage->generation, fault);
     if (code == KAART_OK)
         code = transaction_commit(commit->feeds, fault);
     transaction_end(commit->feeds);

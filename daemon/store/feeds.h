@@ -182,6 +182,11 @@ int feeds_tidy(struct feeds *feeds, bool *more, struct fault *fault);
 /* Recomputes every leaf and node of a visible generation from its lines and compares with the head: for doctor, backup and tests. */
 int feeds_verify(struct feeds *feeds, const char *name, struct fault *fault);
 
+/* Asks whoever derives from this store (the map) to clear away what it no longer shows, deleted index entries and logs too: a number under
+ * PURGE_KEY that grows. */
+#define PURGE_KEY "purge"
+int feeds_ask_purge(struct feeds *feeds, struct fault *fault);
+
 /* Key-value of this store, for shells that must remember (pull state, sources). *value malloc'ed; KAART_UNKNOWN if absent. NULL value deletes. */
 int feeds_get_value(struct feeds *feeds, const char *key, char **value, struct fault *fault);
 int feeds_set_value(struct feeds *feeds, const char *key, const char *value, struct fault *fault);

@@ -40,6 +40,8 @@ enum query {
     QUERY_GENERATION_DOOM,
     QUERY_GENERATION_SHARE,
     QUERY_GENERATION_DOOMED,
+    QUERY_GENERATION_ENTRIES,
+    QUERY_GENERATION_NODES,
     QUERY_GENERATION_DELETE,
 
     QUERY_ENTRY_ADD,
@@ -85,6 +87,11 @@ enum query {
     QUERY_STAGE_ADOPTING,
     QUERY_STAGE_DELETE,
     QUERY_STAGE_AFTER,
+
+    QUERY_BLOCKED_ANY,
+    QUERY_BLOCKED_GET,
+    QUERY_BLOCKED_DELETE,
+    QUERY_BLOCKED_PUT,
 
     QUERY_VALUE_GET,
     QUERY_VALUE_PUT,
@@ -175,6 +182,10 @@ int feed_switch(struct feeds *feeds, int64_t id, bool own, uint32_t generation, 
 int feed_last_at(struct feeds *feeds, int64_t id, int64_t *last_at_ms, struct fault *fault);
 
 int generation_add(struct feeds *feeds, int64_t feed_id, uint32_t *out, struct fault *fault);
+/* From here on lines of the one may be the other's as well. */
+int generation_share(struct feeds *feeds, uint32_t one, uint32_t other, struct fault *fault);
+/* Gives a feed's visible state another number, so that whoever follows it takes all of it anew. In the caller's transaction. */
+int generation_renew(struct feeds *feeds, const char *feed, struct fault *fault);
 /* To be deleted by feeds_tidy. */
 int generation_doom(struct feeds *feeds, uint32_t generation, struct fault *fault);
 
@@ -200,6 +211,10 @@ int tombstones_below(struct feeds *feeds, uint32_t generation, uint64_t below, s
 /* Deletes the entry, and its line now or (`later`) with the next lines_bury. */
 int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later,
              struct fault *fault);
+
+/* Every live entry as it was signed, blocked ones too (feeds_read.c); as feeds_entries otherwise. */
+int feeds_raw_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, feeds_entry *each,
+                      void *context, struct fault *fault);
 
 /* ---- lines (lines.c); inside the caller's transaction ---- */
 

@@ -3,6 +3,7 @@
  * one state.
  */
 #include "daemon/store/feeds_internal.h"
+#include "daemon/store/subject_internal.h"
 #include "protocol/stream.h"
 
 #include <stdio.h>
@@ -210,30 +211,38 @@ static int read_begin_generation(struct feeds *feeds, int64_t feed_id, uint32_t 
     return code;
 }
 
-static int give(sqlite3_stmt *row, const struct hash *leaf, feeds_entry *each, void *context)
+/* One row to the caller, without what is blocked here unless `raw`. What was changed has a leaf of its own: for those who compare, it is another
+ * claim. */
+static int give(struct feeds *feeds, sqlite3_stmt *row, const struct hash *leaf, bool raw, feeds_entry *each,
+                void *context, struct fault *fault)
 {
+    char *shown = NULL;
+    struct hash shown_leaf = *leaf;
     const char *line = sqlite3_column_blob(row, 3);
-    return each(context, column_number(row, 0), leaf, line,
-                line_size(line, (size_t)sqlite3_column_bytes(row, 3)));
+    size_t size = line_size(line, (size_t)sqlite3_column_bytes(row, 3));
+    int code = raw ? KAART_OK : subject_show(feeds, line, size, &shown, fault);
+    if (code == KAART_OK && shown != NULL) {
+        line = shown;
+        size = strlen(shown);
+        code = hasher_leaf(feeds->hasher, line, size, &shown_leaf);
+    }
+    if (code == KAART_OK)
+        code = each(context, column_number(row, 0), &shown_leaf, line, size);
+    free(shown);
+    return code;
 }
 
-int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t since, size_t limit,
-                  feeds_entry *each, void *context, struct fault *fault)
+static int walk_entries(struct feeds *feeds, const struct feed_head *head, uint64_t since, size_t limit,
+                        bool raw, feeds_entry *each, void *context, struct fault *fault)
 {
-    struct feed_head *head = malloc(sizeof(*head));
     sqlite3_stmt *statement;
-    if (head == NULL)
-        return fault_set(fault, KAART_NOMEM, "no memory");
-    int code = read_begin_generation(feeds, feed_id, generation, head, fault);
+    int code = statement_get(feeds, QUERY_ENTRY_LINES, &statement, fault);
     if (code != KAART_OK)
-        goto done;
-    code = statement_get(feeds, QUERY_ENTRY_LINES, &statement, fault);
-    if (code != KAART_OK)
-        goto end;
-    bind_number(statement, 1, generation);
+        return code;
+    bind_number(statement, 1, head->generation);
     bind_number(statement, 2, since);
     bind_number(statement, 3, head->checkpoint.size);
-    bind_number(statement, 4, limit);
+    sqlite3_bind_int64(statement, 4, limit > INT64_MAX ? -1 : (sqlite3_int64)limit);
     while ((code = statement_step(feeds, statement, fault)) > 0) {
         struct hash leaf;
         if (column_number(statement, 2) == 0)
@@ -242,23 +251,72 @@ int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uin
             code = fault_set(fault, KAART_CORRUPT, "feeds.db: %s: entry %llu has lost its line",
                              head->checkpoint.feed, (unsigned long long)column_number(statement, 0));
         else if ((code = column_hash(statement, 1, &leaf, fault)) == KAART_OK)
-            code = give(statement, &leaf, each, context);
+            code = give(feeds, statement, &leaf, raw, each, context, fault);
         if (code != 0)
             break;
     }
     sqlite3_reset(statement);
-end:
-    transaction_end(feeds);
-done:
+    return code;
+}
+
+static int entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t since, size_t limit,
+                   bool raw, feeds_entry *each, void *context, struct fault *fault)
+{
+    struct feed_head *head = malloc(sizeof(*head));
+    if (head == NULL)
+        return fault_set(fault, KAART_NOMEM, "no memory");
+    int code = read_begin_generation(feeds, feed_id, generation, head, fault);
+    if (code == KAART_OK) {
+        code = walk_entries(feeds, head, since, limit, raw, each, context, fault);
+        transaction_end(feeds);
+    }
     free(head);
     return code;
+}
+
+int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t since, size_t limit,
+                  feeds_entry *each, void *context, struct fault *fault)
+{
+    return entries(feeds, feed_id, generation, since, limit, false, each, context, fault);
+}
+
+int feeds_raw_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, feeds_entry *each,
+                      void *context, struct fault *fault)
+{
+    return entries(feeds, feed_id, generation, 0, SIZE_MAX, true, each, context, fault);
+}
+
+/* Replaces a malloc'ed line and its leaf by what of it may be shown here; frees it on error. */
+static int show_line(struct feeds *feeds, char **line, size_t *size, struct hash *leaf, struct fault *fault)
+{
+    char *shown;
+    int code = subject_show(feeds, *line, *size, &shown, fault);
+    if (code == KAART_OK && shown == NULL)
+        return KAART_OK;
+    free(*line);
+    *line = shown;
+    *size = shown != NULL ? strlen(shown) : 0;
+    return code == KAART_OK ? hasher_leaf(feeds->hasher, *line, *size, leaf) : code;
+}
+
+/* For those who want the very bytes (a proof): blocked ones are not given. Frees the line on error. */
+static int check_unblocked(struct feeds *feeds, char **line, size_t size, struct fault *fault)
+{
+    char *shown;
+    int code = subject_show(feeds, *line, size, &shown, fault);
+    if (code == KAART_OK && shown == NULL)
+        return KAART_OK;
+    free(shown);
+    free(*line);
+    *line = NULL;
+    return code != KAART_OK ? code : fault_set(fault, KAART_UNKNOWN, "the claim is blocked on this node");
 }
 
 int feeds_entry_at(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t seq, struct hash *leaf,
                    char **line, size_t *size, struct fault *fault)
 {
     struct feed_head *head = malloc(sizeof(*head));
-    struct row row;
+    struct row row = {0};
     if (head == NULL)
         return fault_set(fault, KAART_NOMEM, "no memory");
     int code = read_begin_generation(feeds, feed_id, generation, head, fault);
@@ -269,8 +327,9 @@ int feeds_entry_at(struct feeds *feeds, int64_t feed_id, uint32_t generation, ui
     code = row_at(feeds, generation, seq, &row, fault);
     if (code == KAART_OK)
         code = line_load(feeds, row.line, line, size, fault);
+    *leaf = row.leaf;
     if (code == KAART_OK)
-        *leaf = row.leaf;
+        code = show_line(feeds, line, size, leaf, fault);
     transaction_end(feeds);
 done:
     free(head);
@@ -290,6 +349,8 @@ int feeds_entry_by_key(struct feeds *feeds, const char *name, const struct entry
     code = row_by_key(feeds, head->generation, key, &row, fault);
     if (code == KAART_OK)
         code = line_load(feeds, row.line, line, size, fault);
+    if (code == KAART_OK)
+        code = check_unblocked(feeds, line, *size, fault);
     if (code == KAART_OK)
         *seq = row.seq;
     transaction_end(feeds);

@@ -132,6 +132,24 @@ static int note_policy_and_day(struct batch *batch, struct fault *fault)
 
 /* ---- the pass ---- */
 
+/* An erasure that left the claim in place (a contact within it went) asks for a purge by a number in feeds.db. */
+static int note_purge(struct batch *batch, struct fault *fault)
+{
+    char *asked = NULL, *done = NULL;
+    int code = feeds_get_value(batch->map->feeds, PURGE_KEY, &asked, fault);
+    if (code == KAART_UNKNOWN)
+        return KAART_OK;
+    if (!code)
+        code = map_state_get(batch->map, "purge-asked", &done, fault);
+    if (!code && (!done || strcmp(asked, done) != 0)) {
+        batch->erased = true;
+        code = map_state_put(batch->map, "purge-asked", asked, fault);
+    }
+    free(asked);
+    free(done);
+    return code;
+}
+
 static int note_state(struct batch *batch, int64_t changes_before, struct fault *fault)
 {
     int64_t caught_up = 0, changes = 0, purge = 0;
@@ -148,7 +166,16 @@ static int note_state(struct batch *batch, int64_t changes_before, struct fault 
     return code ? code : map_state_put_number(batch->map, "changes", changes + 1, fault);
 }
 
-/* After an erasure: FTS5 keeps deleted words until segments are merged, and the log keeps old pages. */
+/* Where SQLite balances a tree, copies of moved cells stay in the gaps of pages, whatever secure_delete says (lines.c). */
+static int vacuum(struct map *map, struct fault *fault)
+{
+    int before = sqlite3_limit(map->db, SQLITE_LIMIT_ATTACHED, 1); /* it attaches its temporary file */
+    int code = sqlite3_exec(map->db, "VACUUM", NULL, NULL, NULL);
+    sqlite3_limit(map->db, SQLITE_LIMIT_ATTACHED, before);
+    return code == SQLITE_OK ? KAART_OK : map_fault(map, code, fault);
+}
+
+/* After an erasure: FTS5 keeps deleted words until segments are merged, the file keeps copies, and the log old pages. */
 static int purge(struct map *map, struct fault *fault)
 {
     int64_t wanted = 0;
@@ -166,6 +193,8 @@ static int purge(struct map *map, struct fault *fault)
         return code;
     }
     code = map_simple(map, Q_COMMIT, fault);
+    if (!code)
+        code = vacuum(map, fault);
     /* A reader that is busy makes it incomplete; the next checkpoint overwrites the log from its start. */
     if (!code)
         (void)sqlite3_wal_checkpoint_v2(map->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
@@ -179,7 +208,9 @@ static int follow(struct batch *batch, struct fault *fault)
     int code = map_simple(map, Q_BEGIN, fault);
     if (code)
         return code;
-    code = note_policy_and_day(batch, fault);
+    code = note_purge(batch, fault); /* first: what was asked for before this pass, this pass takes out */
+    if (!code)
+        code = note_policy_and_day(batch, fault);
     if (!code)
         code = batch_follow_feeds(batch, fault);
     if (!code)

@@ -4,6 +4,7 @@
  */
 #include "daemon/store/feeds_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,4 +56,15 @@ int feeds_freeze(struct feeds *feeds, const char *name, const char *reason, cons
 done:
     free(head);
     return code;
+}
+
+int feeds_ask_purge(struct feeds *feeds, struct fault *fault)
+{
+    char *old = NULL, number[32];
+    int code = feeds_get_value(feeds, PURGE_KEY, &old, fault);
+    if (code != KAART_OK && code != KAART_UNKNOWN)
+        return code;
+    snprintf(number, sizeof(number), "%llu", old != NULL ? strtoull(old, NULL, 10) + 1 : 1ULL);
+    free(old);
+    return feeds_set_value(feeds, PURGE_KEY, number, fault);
 }

@@ -7,6 +7,7 @@
  * was.
  */
 #include "daemon/store/feeds_internal.h"
+#include "daemon/store/subject_internal.h"
 #include "protocol/json.h"
 
 #include <openssl/rand.h>
@@ -243,8 +244,8 @@ static int write_entry(struct append *append, const struct entry_key *key, enum 
     return KAART_OK;
 }
 
-static int take_claim(struct append *append, const struct own_claim *claim, struct own_result *result,
-                      struct fault *fault)
+static int take_allowed(struct append *append, const struct own_claim *claim, struct own_result *result,
+                        struct fault *fault)
 {
     char salt[SALT_BYTES * 2 + 1];
     struct entry entry, old;
@@ -286,6 +287,30 @@ static int take_claim(struct append *append, const struct own_claim *claim, stru
 done:
     free(line);
     free(old_line);
+    return code;
+}
+
+/* What was erased at somebody's request does not come back with the next import: list elements that hold it are left out, and a claim that is about
+ * it is refused. */
+static int take_claim(struct append *append, const struct own_claim *claim, struct own_result *result,
+                      struct fault *fault)
+{
+    struct own_claim allowed = *claim;
+    enum subject_action action = SUBJECT_NONE;
+    char *kept = NULL;
+    int code =
+        claim->body != NULL ? subject_filter(append->feeds, claim->body, &kept, &action, fault) : KAART_OK;
+    if (code == KAART_OK && action == SUBJECT_ALL) {
+        result->outcome = OWN_REFUSED;
+        fault_set(&result->fault, KAART_INVALID,
+                  "it holds what was erased at somebody's request, and is not taken again");
+        return KAART_OK;
+    }
+    if (kept != NULL)
+        allowed.body = kept;
+    if (code == KAART_OK)
+        code = take_allowed(append, &allowed, result, fault);
+    free(kept);
     return code;
 }
 

@@ -165,6 +165,45 @@ int generation_doom(struct feeds *feeds, uint32_t generation, struct fault *faul
     return statement_run(feeds, statement, fault);
 }
 
+int generation_renew(struct feeds *feeds, const char *feed, struct fault *fault)
+{
+    static const enum query moves[] = {QUERY_GENERATION_ENTRIES, QUERY_GENERATION_NODES};
+    struct feed_head head;
+    uint32_t generation;
+    int64_t last_at_ms;
+    int code = head_load(feeds, feed, &head, fault);
+    if (code == KAART_OK)
+        code = feed_last_at(feeds, head.id, &last_at_ms, fault);
+    if (code == KAART_OK)
+        code = generation_add(feeds, head.id, &generation, fault);
+    for (size_t i = 0; code == KAART_OK && i < 2; i++) {
+        sqlite3_stmt *statement;
+        code = statement_get(feeds, moves[i], &statement, fault);
+        if (code != KAART_OK)
+            return code;
+        bind_number(statement, 1, head.generation);
+        bind_number(statement, 2, generation);
+        code = statement_run(feeds, statement, fault);
+    }
+    if (code == KAART_OK) /* its lines may be those of a doomed one as well: row_kill looks for that */
+        code = generation_share(feeds, head.generation, generation, fault);
+    if (code == KAART_OK)
+        code = feed_switch(feeds, head.id, false, generation, head.note, head.note_size, last_at_ms, false,
+                           fault);
+    return code == KAART_OK ? generation_doom(feeds, head.generation, fault) : code;
+}
+
+int generation_share(struct feeds *feeds, uint32_t one, uint32_t other, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    int code = statement_get(feeds, QUERY_GENERATION_SHARE, &statement, fault);
+    if (code != KAART_OK)
+        return code;
+    bind_number(statement, 1, one);
+    bind_number(statement, 2, other);
+    return statement_run(feeds, statement, fault);
+}
+
 int row_read(sqlite3_stmt *statement, struct row *out, struct fault *fault)
 {
     out->seq = column_number(statement, 0);

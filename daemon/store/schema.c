@@ -122,6 +122,8 @@ static const char *const migrations[] = {
     "  day INTEGER NOT NULL,"
     "  count INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;",
+    /* Keyed hashes of values that were erased at somebody's request (subject.c). */
+    "CREATE TABLE blocked(hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(*migrations)))
 

@@ -32,6 +32,8 @@ static const char *const queries[QUERY_COUNT_] = {
                               "AND NOT EXISTS(SELECT 1 FROM feed WHERE feed.generation = ?1)",
     [QUERY_GENERATION_SHARE] = "UPDATE generation SET shared = 1 WHERE id IN (?1, ?2)",
     [QUERY_GENERATION_DOOMED] = "SELECT id, feed, shared FROM generation WHERE doomed = 1 ORDER BY id LIMIT 1",
+    [QUERY_GENERATION_ENTRIES] = "UPDATE entry SET generation = ?2 WHERE generation = ?1",
+    [QUERY_GENERATION_NODES] = "UPDATE node SET generation = ?2 WHERE generation = ?1",
     [QUERY_GENERATION_DELETE] = "DELETE FROM generation WHERE id = ?1",
 
     [QUERY_ENTRY_ADD] = "INSERT INTO entry(generation, seq, key, op, leaf, line) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
@@ -95,6 +97,11 @@ static const char *const queries[QUERY_COUNT_] = {
     [QUERY_STAGE_DELETE] = "DELETE FROM stage WHERE id = ?1",
     [QUERY_STAGE_AFTER] = "SELECT s.id, s.feed, s.generation, s.full, s.epoch, s.since, s.adopting, unixepoch() - s.touched "
                           "FROM stage s WHERE s.id > ?1 ORDER BY s.id LIMIT 1",
+
+    [QUERY_BLOCKED_ANY] = "SELECT 1 FROM blocked LIMIT 1",
+    [QUERY_BLOCKED_GET] = "SELECT 1 FROM blocked WHERE hash = ?1",
+    [QUERY_BLOCKED_DELETE] = "DELETE FROM blocked WHERE hash = ?1",
+    [QUERY_BLOCKED_PUT] = "INSERT OR IGNORE INTO blocked(hash) VALUES(?1)",
 
     [QUERY_VALUE_GET] = "SELECT value FROM value WHERE key = ?1",
     [QUERY_VALUE_PUT] = "INSERT INTO value(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",

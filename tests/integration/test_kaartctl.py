@@ -14,7 +14,7 @@ import tap  # noqa: E402
 from nodes import KAARTCTL, Nodes, organisation  # noqa: E402
 
 DONE, FAILED, USAGE, UNREACHABLE, PARTLY, UNPROVEN = range(6)
-COMMANDS = ["status", "keygen", "key", "import", "put", "retract", "get", "why", "conflicts", "pin", "unpin", "stale", "confirm", "search", "export", "feeds", "peers", "sync", "sources",
+COMMANDS = ["status", "keygen", "key", "import", "put", "retract", "erase", "subject", "get", "why", "conflicts", "pin", "unpin", "stale", "confirm", "search", "export", "feeds", "peers", "sync", "sources",
             "source", "sign", "fetch", "prove", "verify", "review"]
 
 
