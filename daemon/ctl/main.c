@@ -89,28 +89,28 @@ static const char review_help[] =
 static const char retract_help[] = CLAIM_OPTIONS;
 
 static const char erase_help[] =
-    "  --source NAME  only what this source says; without it, all sources of this node\n"
+    "  --source NAME  only what this source says; without it, all of this node's\n"
     "  --yes          do it; without it, it is only shown\n"
     "\n"
-    "For reasons of law: the claims' bytes are overwritten in every file of this node,\n"
-    "and peers do the same when they follow. Pins and other claims of this node that\n"
+    "For reasons of law: the bytes are overwritten in every file of this node, and\n"
+    "peers do the same when they follow. Pins and other claims of this node that\n"
     "were copied from them (derived_from) go too. To withdraw what is merely wrong,\n"
     "use retract; for what has closed, put KIND ID status=...\n";
 
 static const char subject_help[] =
-    "  find TEXT    lists every live claim, of any feed held, that has TEXT in a value\n"
+    "  find TEXT    lists every live claim, of any feed held, that has TEXT in it\n"
     "  erase TEXT   forgets it; without --yes, it is only shown\n"
     "  --yes        do it\n"
     "  allow TEXT   takes a block back: TEXT as a whole value is let in again\n"
     "\n"
-    "TEXT is a name, a mail address or a telephone number; upper and lower case, white\n"
-    "space, and how a number is written do not matter. Ask once for each.\n"
+    "TEXT is a name, a mail address or a telephone number; case, white space, and how\n"
+    "a number is written do not matter. Ask once for each.\n"
     "\n"
-    "Of this node's own claims, a contact (or other element of a list) that holds TEXT\n"
+    "Of this node's own claims, a contact (or other element of a list) that has TEXT\n"
     "is taken out; where it stands elsewhere, the claim is erased. Others' claims are\n"
-    "not shown here any more, and you are told which origin to ask. Keyed hashes of the\n"
-    "values are kept, so that the next import, source run or sync does not bring them\n"
-    "back.\n";
+    "not shown here any more, and you are told which origin to ask. Keyed hashes of\n"
+    "the values are kept, so that the next import, source run or sync does not bring\n"
+    "them back.\n";
 
 static const char search_help[] = "  --kind KIND   only these\n"
                                   "  --limit N     at most so many (default: 20)\n"

@@ -254,7 +254,7 @@ static void an_older_file_is_migrated(void **state)
     say(fixture, 1, contacts, NOW_MS);
     feeds_close(fixture->feeds);
     assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "DROP TABLE blocked; PRAGMA user_version=1", NULL, NULL, NULL),
+    assert_int_equal(sqlite3_exec(db, "DROP TABLE blocked; PRAGMA user_version=2", NULL, NULL, NULL),
                      SQLITE_OK);
     sqlite3_close(db);
     struct feeds *reader;
