@@ -347,6 +347,14 @@ static void judge_freshness(struct work *work)
 
 /* ---- order ---- */
 
+unsigned claim_place(const struct policy *policy, const struct claim *claim,
+                     const struct claim_judgement *judgement, enum field_group group)
+{
+    unsigned weighed = policy_rank(policy, group, judgement->role, judgement->home);
+    unsigned spoken = policy_rank(policy, group, claim->role, judgement->home);
+    return weighed > spoken ? weighed : spoken;
+}
+
 /* Whether claim `a` goes before `b` in a group, and by which rule. Strict for two different claims. [RES-11]
  */
 static bool claim_before(const struct work *work, size_t a, size_t b, enum field_group group,
@@ -357,8 +365,8 @@ static bool claim_before(const struct work *work, size_t a, size_t b, enum field
     enum resolve_rule unused = RULE_ONLY;
     rule = rule ? rule : &unused;
     bool stale_x = jx->stale >> group & 1, stale_y = jy->stale >> group & 1;
-    unsigned rank_x = policy_rank(work->policy, group, jx->role, jx->home);
-    unsigned rank_y = policy_rank(work->policy, group, jy->role, jy->home);
+    unsigned rank_x = claim_place(work->policy, x, jx, group);
+    unsigned rank_y = claim_place(work->policy, y, jy, group);
     *rule = RULE_PIN;
     if (jx->pin != jy->pin)
         return jx->pin;

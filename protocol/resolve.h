@@ -79,6 +79,11 @@ struct claim_judgement {
     unsigned stale;   /* bit 1 << group: stale for that group on the day */
 };
 
+/* Place of a claim that counts in the group's order, from 0. A provider who is weighed as a resident stands at the later of both
+ * places: nobody gains by speaking for somebody else. [RES-10] */
+unsigned claim_place(const struct policy *policy, const struct claim *claim,
+                     const struct claim_judgement *judgement, enum field_group group);
+
 struct resolved_field {
     const char *name;   /* borrowed from the winner's body */
     const cJSON *value; /* borrowed; may be JSON null: "has none" */

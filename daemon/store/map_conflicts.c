@@ -59,14 +59,14 @@ static bool same_rank(const struct search *search, const struct resolution *reso
                       const struct resolved_field *field, const struct claim *claims)
 {
     const struct claim_judgement *winner = &resolution->judgements[field->winner];
+    unsigned place = claim_place(search->policy, &claims[field->winner], winner, field->group);
     for (size_t i = 0; i < field->other_count; i++) {
         const struct claim_judgement *other = &resolution->judgements[field->others[i]];
         if (json_equal(said(field, claims, field->others[i]), field->value))
             continue;
         return winner->pin == other->pin &&
                (winner->stale >> field->group & 1) == (other->stale >> field->group & 1) &&
-               policy_rank(search->policy, field->group, winner->role, winner->home) ==
-                   policy_rank(search->policy, field->group, other->role, other->home);
+               place == claim_place(search->policy, &claims[field->others[i]], other, field->group);
     }
     return false;
 }

@@ -225,7 +225,7 @@ class Resolution:
 
         keys = [
             ("pin", pin, 1), ("fresh", lambda c: self.is_stale(c, group), 1),
-            ("rank", lambda c: self.policy.rank(group, self.roles[id(c)], self.at_home(c)), 1),
+            ("rank", lambda c: max(self.policy.rank(group, role, self.at_home(c)) for role in (c["role"], self.roles[id(c)])), 1),
             ("later", lambda c: c["at"], -1), ("leaf", lambda c: c["leaf"], -1), ("feed", lambda c: c["feed"].encode(), 1)]
         for rule, key, direction in keys:
             if key(a) != key(b):

@@ -553,6 +553,46 @@ static void nobody_gains_rank(void **state)
     }
 }
 
+/* [RES-10]: where a policy trusts residents more than providers, a provider gains nothing by speaking for nobody. */
+static void a_demoted_provider_is_no_better_off(void **state)
+{
+    struct policy_builder *builder = policy_builder_new();
+    struct policy *given = policy, *odd = NULL;
+    struct fault fault = {""};
+    (void)state;
+    assert_int_equal(policy_builder_group(builder, "identity", LIST("resident", "editor"), NULL, &fault), 0);
+    assert_int_equal(
+        policy_builder_origin(builder, "houten.example", NULL, LIST("provider"), NULL, false, false, &fault),
+        0);
+    assert_int_equal(
+        policy_builder_origin(builder, "utrecht.example", NULL, NULL, NULL, false, false, &fault), 0);
+    assert_int_equal(policy_builder_finish(builder, &odd, &fault), 0);
+    policy_builder_free(builder);
+    SAY(U, "editor", "2026-11-01", NULL, "{\"name\":\"U\"}");
+    SAY(H, "provider", "2026-11-02", NULL, "{\"name\":\"H\"}");
+    policy = odd;
+    resolve();
+    policy = given;
+    assert_string_equal(result->judgements[1].role, "resident");
+    expect("name", 0, RULE_RANK);
+    policy_release(odd);
+}
+
+/* [RES-1] [RES-3]: what is handed in twice counts once; and a claim keeps the first reason why it does not. */
+static void a_claim_handed_in_twice(void **state)
+{
+    (void)state;
+    SAY(N, "editor", "2026-11-01", "[\"GM0356\"]", "{\"name\":\"N\"}");
+    SAY(N, "editor", "2026-11-01", "[\"GM0356\"]", "{\"name\":\"N\"}")->seq = claims[0].seq;
+    SAY("none.example/public", "editor", "2026-11-01", NULL, "{}");
+    SAY("none.example/public", "editor", "2026-11-01", NULL, "{}")->seq = claims[2].seq;
+    resolve();
+    expect("name", 0, RULE_ONLY);
+    assert_int_equal(result->standings[1], CLAIM_REPEATED);
+    assert_int_equal(result->standings[2], CLAIM_UNKNOWN_ORIGIN);
+    assert_int_equal(result->standings[3], CLAIM_UNKNOWN_ORIGIN);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, after)
 
 int main(void)
@@ -573,6 +613,8 @@ int main(void)
         TEST(too_many_claims_of_one_feed),
         TEST(independence_and_next_day),
         TEST(nobody_gains_rank),
+        TEST(a_demoted_provider_is_no_better_off),
+        TEST(a_claim_handed_in_twice),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

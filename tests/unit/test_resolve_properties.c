@@ -191,7 +191,7 @@ static struct claim *add_claim(struct set *set, const char *feed, const char *ki
     *claim = (struct claim){.feed = feed, .seq = ++next_seq, .kind = kind, .id = id, .body = body};
     claim->source = sources[draw(3) ? draw(3) : draw(8)];
     claim->role = roles[draw(6)];
-    claim->at_ms = random_day() * MS_PER_DAY + (int64_t)draw(3) * 1000;
+    claim->at_ms = (draw(2) ? random_day() : TODAY - 30) * MS_PER_DAY + (int64_t)draw(2) * 1000;
     claim->verified = draw(2) ? random_day() : DAY_NONE;
     claim->missing_since = draw(8) ? DAY_NONE : random_day();
     claim->confirmed = DAY_NONE;
@@ -435,10 +435,10 @@ static const char *said_owner(const struct set *set, const struct resolution *re
     return json_get_string(claim->body, relation ? "from_id" : "organization_id");
 }
 
-static unsigned rank_of(const struct policy *policy, const struct resolution *result, size_t i,
-                        enum field_group group)
+static unsigned rank_of(const struct policy *policy, const struct set *set, const struct resolution *result,
+                        size_t i, enum field_group group)
 {
-    return policy_rank(policy, group, result->judgements[i].role, result->judgements[i].home);
+    return claim_place(policy, &set->claims[i], &result->judgements[i], group);
 }
 
 static bool owner_says(const char *role)
@@ -462,7 +462,7 @@ static bool owner_settled(const struct policy *policy, const struct set *set, co
             continue;
         bool other = owner_says(claim->role), provider = strcmp(claim->role, "provider") == 0;
         bool stale = result->judgements[i].stale >> GROUP_IDENTITY & 1;
-        unsigned rank = rank_of(policy, result, i, GROUP_IDENTITY);
+        unsigned rank = rank_of(policy, set, result, i, GROUP_IDENTITY);
         evil_other = evil_other || (other && is_evil(claim));
         evil_provider = evil_provider || (provider && is_evil(claim));
         honest_other = honest_other || (other && !is_evil(claim));
@@ -511,6 +511,18 @@ static void check_honest(const struct set *set, size_t honest, const struct reso
     }
 }
 
+/* Whether a claim names no area or at least one that its origin was granted [RES-6]. */
+static bool areas_granted(const struct policy_origin *origin, const struct claim *claim)
+{
+    const cJSON *area;
+    bool covered = cJSON_GetArraySize(claim->areas) == 0;
+    cJSON_ArrayForEach(area, claim->areas)
+    {
+        covered = covered || policy_origin_covers(origin, area->valuestring) > 0;
+    }
+    return covered;
+}
+
 /* The adversary's claims that count do so within its grants, pin nothing, and are confirmed no later than today. */
 static void check_evil(const struct policy *policy, const struct set *set, const struct resolution *with,
                        size_t round)
@@ -525,10 +537,14 @@ static void check_evil(const struct policy *policy, const struct set *set, const
         count++;
         assert_in_round(origin && !origin->suspended);
         assert_in_round(policy_origin_role(origin, claim->role) && policy_origin_kind(origin, claim->kind));
+        assert_in_round(areas_granted(origin, claim));
         assert_in_round(!judgement->pin && strncmp(claim->source, "pin-", 4) != 0);
         assert_in_round(judgement->verified <= TODAY && syntax_day_of(claim->at_ms) <= TODAY);
         assert_in_round(strcmp(judgement->role, claim->role) == 0 ||
                         (strcmp(claim->role, "provider") == 0 && strcmp(judgement->role, "resident") == 0));
+        for (unsigned group = 0; group < GROUP_COUNT; group++)
+            assert_in_round(rank_of(policy, set, with, i, (enum field_group)group) >=
+                            policy_rank(policy, (enum field_group)group, claim->role, judgement->home));
         if (strcmp(judgement->role, "provider") == 0)
             assert_in_round(claim->on_behalf_of != NULL);
         if (strcmp(judgement->role, "provider") == 0 && strcmp(claim->kind, "organization") == 0)
@@ -549,12 +565,12 @@ static void check_fields(const struct policy *policy, const struct set *set, con
             assert_in_round(is->winner == was->winner);
             continue;
         }
-        unsigned rank = rank_of(policy, with, is->winner, is->group);
+        unsigned rank = rank_of(policy, set, with, is->winner, is->group);
         for (size_t j = 0; j <= was->other_count; j++) {
             size_t claim = j ? was->others[j - 1] : was->winner;
             bool stale = with->judgements[claim].stale >> is->group & 1;
             assert_in_round(!with->judgements[claim].pin);
-            assert_in_round(stale || rank_of(policy, with, claim, is->group) >= rank);
+            assert_in_round(stale || rank_of(policy, set, with, claim, is->group) >= rank);
         }
     }
 }
