@@ -22,6 +22,8 @@ static const char *what(const cJSON *match, bool dry_run)
         return dry_run ? "would be erased" : "erased";
     if (strcmp(action, "remove") == 0)
         return dry_run ? "would be taken out" : "taken out";
+    if (strcmp(action, "reject") == 0)
+        return dry_run ? "submission would be rejected" : "submission rejected";
     if (strcmp(action, "block") == 0)
         return dry_run ? "would be blocked here" : "blocked here";
     return dry_run ? "part would be blocked here" : "part blocked here";

@@ -8,6 +8,7 @@
  */
 #include "daemon/store/subject_internal.h"
 
+#include "daemon/store/review.h"
 #include "protocol/json.h"
 
 #include <stdio.h>
@@ -32,6 +33,9 @@ struct search {
         cJSON *match; /* borrowed from `matches` */
     } * kept;
     size_t claim_count;
+    uint64_t waiting[SUBJECT_MATCHES_MAX]; /* submissions that are going to be rejected */
+    cJSON *waiting_matches[SUBJECT_MATCHES_MAX];
+    size_t waiting_count;
     struct fault *fault;
 };
 
@@ -141,6 +145,8 @@ static bool is_derived(const struct search *search, const struct entry *entry, c
         return false;
     for (const cJSON *match = search->matches->child; match; match = match->next) {
         const char *action = json_get_string(match, "action"), *feed = json_get_string(match, "feed");
+        if (!json_get(match, "seq")) /* a submission: nothing can be copied from it */
+            continue;
         bool whole = strcmp(action, "erase") == 0 || strcmp(action, "block") == 0;
         if (strcmp(feed, search->head.checkpoint.feed) == 0 &&
             (uint64_t)cJSON_GetNumberValue(json_get(match, "seq")) == entry->seq)
@@ -202,6 +208,41 @@ static int search_feed(void *context, const struct feed_head *head)
     return feeds_raw_entries(search->feeds, head->id, head->generation, look_at, search, search->fault);
 }
 
+/* What residents submitted and nobody has decided yet. */
+static int look_at_submission(void *context, const struct submission *submission)
+{
+    struct search *search = context;
+    if (!submission->body.data || search->count == SUBJECT_MATCHES_MAX)
+        return KAART_OK;
+    cJSON *body = json_parse(submission->body.data, submission->body.size, search->fault),
+          *fields = cJSON_CreateArray(), *match = cJSON_CreateObject();
+    int code = body && fields && match ? KAART_OK : fault_set(search->fault, KAART_NOMEM, "no memory");
+    search->test.fields = fields;
+    if (code != KAART_OK || subject_redact(&search->test, body) == SUBJECT_NONE) {
+        cJSON_Delete(fields);
+        cJSON_Delete(match);
+    } else {
+        cJSON_AddStringToObject(match, "feed", submission->feed);
+        cJSON_AddTrueToObject(match, "own");
+        cJSON_AddNumberToObject(match, "submission", (double)submission->number);
+        cJSON_AddStringToObject(match, "kind", submission->kind);
+        cJSON_AddStringToObject(match, "id", submission->id);
+        cJSON_AddStringToObject(match, "source", submission->source);
+        cJSON_AddStringToObject(match, "role", REVIEW_ROLE);
+        cJSON_AddStringToObject(match, "action", "reject");
+        cJSON_AddItemToObject(match, "fields", fields);
+        cJSON_AddItemToArray(search->matches, match);
+        search->waiting[search->waiting_count] = submission->number;
+        search->waiting_matches[search->waiting_count++] = match;
+        search->count++;
+    }
+    search->test.fields = NULL;
+    cJSON_Delete(body);
+    if (code == KAART_OK && search->test.failed)
+        code = fault_set(search->fault, KAART_IO, "a value could not be looked at");
+    return code;
+}
+
 static int search_all(struct search *search, struct fault *fault)
 {
     search->fault = fault;
@@ -210,6 +251,8 @@ static int search_all(struct search *search, struct fault *fault)
     if (!search->matches || !search->ask)
         return fault_set(fault, KAART_NOMEM, "no memory");
     int code = feeds_list(search->feeds, search_feed, search, fault);
+    if (code == KAART_OK && search->question->text)
+        code = review_list(search->feeds, false, 0, REVIEW_QUEUE_MAX, look_at_submission, search, fault);
     search->derived = true;
     return code == KAART_OK && search->count > 0 ? feeds_list(search->feeds, search_feed, search, fault)
                                                  : code;
@@ -317,6 +360,19 @@ static int append_own(struct search *search, const struct subject_keys *keys, si
     return code;
 }
 
+/* What is decided is not kept [REV-7]. */
+static int reject_waiting(struct search *search, int64_t now_ms, struct fault *fault)
+{
+    int code = KAART_OK;
+    for (size_t i = 0; code == KAART_OK && i < search->waiting_count; i++) {
+        code = review_reject(search->feeds, search->waiting[i], "", "erased at the request of a person in it",
+                             now_ms, fault);
+        if (code == KAART_OK)
+            cJSON_AddStringToObject(search->waiting_matches[i], "outcome", "rejected");
+    }
+    return code;
+}
+
 /* The search, with hashes kept, and new generations for others' feeds with a match: one transaction. */
 static int block(struct search *search, struct fault *fault)
 {
@@ -355,6 +411,8 @@ static int erase_found(struct search *search, const struct subject_keys *keys, s
         code = block(search, fault);
     if (code == KAART_OK)
         code = append_own(search, keys, key_count, now_ms, fault);
+    if (code == KAART_OK)
+        code = reject_waiting(search, now_ms, fault);
     if (code == KAART_OK && search->count > 0)
         code = feeds_ask_purge(search->feeds, fault);
     if (code == KAART_OK && search->count > 0 && log_truncate(search->feeds, NULL) != KAART_OK)

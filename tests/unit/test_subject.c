@@ -1,6 +1,7 @@
 /* A person in the claims: found however they are written, taken out or erased, blocked, and kept out. */
 #include "store_fixture.h"
 
+#include "daemon/store/review.h"
 #include "daemon/store/subject.h"
 #include "protocol/json.h"
 
@@ -247,6 +248,41 @@ static void a_record_and_its_copies_are_erased(void **state)
     assert_int_equal(subject_erase(fixture->feeds, &question, NULL, 0, NOW_MS, &report, &fault), KAART_KEY);
 }
 
+static void a_submission_is_rejected(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[UUID_TEXT_SIZE + 1];
+    struct review_claim claim = {.feed = FEED,
+                                 .kind = "service",
+                                 .id = id_of(1, id),
+                                 .body = "{\"name\":\"Jan de Proef\"}",
+                                 .verified = DAY_NONE};
+    uint64_t number;
+    struct submission submission;
+    bool more;
+    assert_ok(review_submit(fixture->feeds, &claim, "iemand", NOW_MS, &number, &fault));
+    claim.body = "{\"name\":\"Iemand anders\"}";
+    uint64_t other;
+    assert_ok(review_submit(fixture->feeds, &claim, "iemand", NOW_MS, &other, &fault));
+    assert_true(on_disk(fixture, "Jan de Proef"));
+    cJSON *report = erase(fixture, "jan de proef");
+    assert_int_equal(cJSON_GetArraySize(json_get(report, "matches")), 1);
+    assert_string_equal(text_at(report, 0, "action"), "reject");
+    assert_string_equal(text_at(report, 0, "outcome"), "rejected");
+    cJSON_Delete(report);
+    assert_ok(review_get(fixture->feeds, number, &submission, &fault));
+    assert_int_equal(submission.state, REVIEW_REJECTED);
+    submission_clear(&submission);
+    assert_ok(review_get(fixture->feeds, other, &submission, &fault));
+    assert_int_equal(submission.state, REVIEW_WAITING);
+    submission_clear(&submission);
+    do
+        assert_ok(feeds_tidy(fixture->feeds, &more, &fault));
+    while (more);
+    assert_false(on_disk(fixture, "Jan de Proef"));
+    assert_int_equal(found(fixture, "jan de proef"), 0);
+}
+
 static void an_older_file_is_migrated(void **state)
 {
     struct fixture *fixture = *state;
@@ -270,7 +306,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_person_is_found_however_written), TEST(own_contacts_go_and_the_rest_stays),
         TEST(claims_of_others_are_blocked),      TEST(a_record_and_its_copies_are_erased),
-        TEST(an_older_file_is_migrated),
+        TEST(a_submission_is_rejected),          TEST(an_older_file_is_migrated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
