@@ -2,6 +2,7 @@
  * config_cross.c - what only the whole configuration shows: names that must exist elsewhere, keys that must
  * differ, addresses used twice.
  */
+#include "daemon/audience_config.h"
 #include "daemon/config_private.h"
 
 #include <string.h>
@@ -101,6 +102,17 @@ static void check_listens(struct config_reader *reader)
         }
 }
 
+/* Each gets a map of its own. */
+static void check_audiences(struct config_reader *reader)
+{
+    const struct config *config = reader->config;
+    struct audiences audiences;
+    const struct config_section *section = section_at(reader, "node", config->node.file, config->node.line);
+    if (section && audiences_from_config(config, &audiences) == KAART_LIMIT)
+        config_complain_section(reader, section, config->node.line,
+                                "the feeds and the peers' feed-keys are of more than %d audiences", AUDIENCES_MAX);
+}
+
 void config_cross_check(struct config_reader *reader)
 {
     check_names(reader, "feed", "readers", known_reader);
@@ -110,4 +122,5 @@ void config_cross_check(struct config_reader *reader)
     check_names(reader, "writer", "feeds", known_feed);
     check_own_keys(reader);
     check_listens(reader);
+    check_audiences(reader);
 }

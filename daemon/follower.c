@@ -1,5 +1,5 @@
 /*
- * follower.c - the map follows the feeds.
+ * follower.c - the maps follow the feeds, each those of its audience.
  *
  *            kick                 job done, more
  *   IDLE ------------> RUNNING <------------------+
@@ -7,12 +7,13 @@
  *    |  done, not kicked |  | failed
  *    +-------------------+  +--------> WAITING --(RETRY_MS)--> RUNNING
  *
- * A kick while RUNNING is remembered, so that no change is missed and no two passes run at once.
+ * A kick while RUNNING is remembered, so that no change is missed and no two passes run at once. A map that failed is left out until
+ * the retry, so that it does not hold up the others.
  */
 #include "daemon/follower.h"
 
 #include "daemon/log.h"
-#include "daemon/store/map.h"
+#include "daemon/audience_config.h"
 #include "protocol/syntax.h"
 
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct follower {
     uv_timer_t retry;
     uv_timer_t day_timer;
     int32_t day; /* of the last pass */
+    struct audiences failed; /* since the last retry */
     bool running;
     bool kicked;
     bool stopped;
@@ -39,22 +41,48 @@ struct follow_job {
     struct follower *follower;
     struct policy *policy;
     int32_t day;
+    struct audiences audiences; /* all that the configuration names */
+    struct audiences failed;    /* before this pass, and in it */
     bool more;
-    int code;
+    int code; /* the last failure of this pass */
     struct fault fault;
 };
+
+static int follow_one(struct maps *maps, const char *audience, struct follow_job *job, struct fault *fault)
+{
+    struct map *map;
+    bool more = false;
+    int code = maps_get(maps, audience, &map, fault);
+    if (code == KAART_OK)
+        code = map_follow(map, job->policy, job->day, FOLLOW_BATCH, &more, fault);
+    job->more = job->more || more;
+    return code;
+}
 
 static void follow_run(void *state, void *data)
 {
     struct follow_job *job = data;
-    job->code = map_follow(state, job->policy, job->day, FOLLOW_BATCH, &job->more, &job->fault);
+    struct fault fault = {""};
+    job->code = maps_keep(state, &job->audiences, &job->fault);
+    for (size_t i = 0; i < job->audiences.count; i++) {
+        const char *audience = job->audiences.names[i];
+        if (audiences_have(&job->failed, audience))
+            continue;
+        int code = follow_one(state, audience, job, &fault);
+        if (code == KAART_OK)
+            continue;
+        job->code = fault_set(&job->fault, code, "%s: %s", audience, fault.text);
+        audiences_add(&job->failed, audience);
+    }
 }
 
 static void start_pass(struct follower *follower);
 
 static void retry_fired(uv_timer_t *timer)
 {
-    follower_kick(timer->data);
+    struct follower *follower = timer->data;
+    follower->failed.count = 0;
+    follower_kick(follower);
 }
 
 static void follow_done(void *data)
@@ -62,15 +90,14 @@ static void follow_done(void *data)
     struct follow_job *job = data;
     struct follower *follower = job->follower;
     follower->running = false;
+    follower->failed = job->failed;
     if (job->code != KAART_OK) {
-        log_error("map", "the map could not follow the feeds, next try in %d s: %s", RETRY_MS / 1000,
+        log_error("map", "a map could not follow the feeds, next try in %d s: %s", RETRY_MS / 1000,
                   job->fault.text);
         if (!follower->stopped)
             uv_timer_start(&follower->retry, retry_fired, RETRY_MS, 0);
-    } else if (job->more) {
-        follower->kicked = true;
     }
-    bool again = job->code == KAART_OK && follower->kicked;
+    bool again = follower->kicked || job->more;
     policy_release(job->policy);
     free(job);
     if (again)
@@ -87,6 +114,8 @@ static void start_pass(struct follower *follower)
     job->follower = follower;
     job->policy = policy_hold(follower->node->policy);
     job->day = syntax_day_of(node_now_ms());
+    audiences_from_config(follower->node->config, &job->audiences);
+    job->failed = follower->failed;
     if (worker_post(follower->node->mapper, follow_run, follow_done, job) != KAART_OK) {
         policy_release(job->policy);
         free(job);

@@ -1,5 +1,5 @@
 /*
- * follower.h - keeps the map behind the feeds: posts bounded map_follow jobs to the mapper until nothing is
+ * follower.h - keeps the maps of all audiences behind the feeds: posts bounded map_follow jobs to the mapper until nothing is
  * left, again when something changed, and once more when the UTC day turns. Loop thread only.
  */
 #ifndef KAARTD_DAEMON_FOLLOWER_H

@@ -12,14 +12,16 @@
 
 #include "daemon/api/api.h"
 
+#include "daemon/audience_config.h"
 #include "daemon/follower.h"
 #include "daemon/listeners.h"
 #include "daemon/log.h"
 #include "daemon/policy_config.h"
 #include "daemon/source/sources.h"
 #include "daemon/store/feeds.h"
-#include "daemon/store/map.h"
+#include "daemon/store/maps.h"
 #include "daemon/sync/sync.h"
+#include "protocol/record.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -40,7 +42,7 @@ struct running_node {
     struct config *config;
     struct policy *policy;
     struct feeds *feeds;
-    struct map *map;
+    struct maps *maps;
     struct node_readers readers;
     struct follower *follower;
     struct listeners *listeners;
@@ -79,26 +81,41 @@ void node_feed_changed(struct node *node, const char *feed)
 
 /* ---- opening ---- */
 
+/* All of them at once, so that a file that cannot be used is told at the start. */
+static int open_maps(const char *state, bool write, const struct audiences *audiences, struct maps **out,
+                     struct fault *fault)
+{
+    struct map *map;
+    int code = maps_new(state, write, out, fault);
+    for (size_t i = 0; i < audiences->count && code == KAART_OK; i++)
+        code = maps_get(*out, audiences->names[i], &map, fault);
+    return code == KAART_OK ? maps_keep(*out, audiences, fault) : code;
+}
+
 static int open_store(struct running_node *running, struct fault *fault)
 {
     struct node *node = &running->node;
-    char feeds_path[PATH_MAX], map_path[PATH_MAX];
+    char feeds_path[PATH_MAX];
+    struct audiences audiences;
     const char *state = running->config->node.state;
     snprintf(feeds_path, sizeof(feeds_path), "%s/feeds.db", state);
-    snprintf(map_path, sizeof(map_path), "%s/map.db", state);
     if (mkdir(state, 0750) != 0 && errno != EEXIST)
         return fault_set(fault, KAART_IO, "cannot create the state directory %s: %s", state, strerror(errno));
     int code = feeds_open(feeds_path, true, running->config->node.own_head, &running->feeds, fault);
     if (code == KAART_OK)
-        code = map_open(map_path, feeds_path, true, &running->map, fault);
+        code = audiences_from_config(running->config, &audiences);
+    if (code == KAART_OK)
+        code = open_maps(state, true, &audiences, &running->maps, fault);
     if (code == KAART_OK)
         code = feeds_open(feeds_path, false, NULL, &running->readers.feeds, fault);
     if (code == KAART_OK)
-        code = map_open(map_path, feeds_path, false, &running->readers.map, fault);
+        code = open_maps(state, false, &audiences, &running->readers.maps, fault);
+    if (code == KAART_OK)
+        code = maps_get(running->readers.maps, AUDIENCE_PUBLIC, &running->readers.map, fault);
     if (code != KAART_OK)
         return code;
     if ((code = worker_start(node->loop, "writer", QUEUE_MAX, running->feeds, &node->writer)) != KAART_OK ||
-        (code = worker_start(node->loop, "mapper", QUEUE_MAX, running->map, &node->mapper)) != KAART_OK ||
+        (code = worker_start(node->loop, "mapper", QUEUE_MAX, running->maps, &node->mapper)) != KAART_OK ||
         (code = worker_start(node->loop, "reader", QUEUE_MAX, &running->readers, &node->reader)) != KAART_OK)
         return fault_set(fault, code, "cannot start the store's threads: %s", kaart_strerror(code));
     return KAART_OK;
@@ -127,9 +144,9 @@ static void finish_stop(struct running_node *running)
     worker_stop(node->mapper);
     worker_stop(node->writer);
     push_api_close(node);
-    map_close(running->readers.map);
+    maps_free(running->readers.maps);
     feeds_close(running->readers.feeds);
-    map_close(running->map);
+    maps_free(running->maps);
     feeds_close(running->feeds);
     follower_free(running->follower);
     policy_release(running->policy);
@@ -267,6 +284,30 @@ static void retire(struct node *node, struct config *config, struct policy *poli
     fence_done(retired);
 }
 
+/* The reader lets go of maps whose audience has left the configuration; new ones it opens when it is asked. */
+struct keep_job {
+    struct audiences audiences;
+};
+
+static void keep_run(void *state, void *data)
+{
+    struct node_readers *readers = state;
+    const struct keep_job *job = data;
+    (void)maps_keep(readers->maps, &job->audiences, NULL); /* it only closes */
+}
+
+static void keep_maps(struct node *node)
+{
+    struct keep_job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return;
+    audiences_from_config(node->config, &job->audiences);
+    if (worker_post(node->reader, keep_run, free, job) == KAART_OK)
+        return;
+    log_debug("config", "a full queue keeps maps that nobody asks for open for reading");
+    free(job);
+}
+
 int node_reload(struct node *node, struct config *config, struct fault *fault)
 {
     struct running_node *running = whole(node);
@@ -293,6 +334,7 @@ int node_reload(struct node *node, struct config *config, struct fault *fault)
     sync_reload(node->sync);
     sources_reload(node->sources);
     follower_kick(running->follower);
+    keep_maps(node);
     retire(node, former_config, former_policy);
     return KAART_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * node.h - the running node: what main builds once and every part is handed.
  *
- *      net -> sync | source -> [writer thread: feeds.db] -> [mapper thread: map.db] -> [reader thread] -> api
+ *      net -> sync | source -> [writer thread: feeds.db] -> [mapper thread: maps] -> [reader thread] -> api
  *
  * Loop thread only, but for node_now_ms and node_random32.
  */
@@ -21,11 +21,13 @@ struct push_desk;
 struct policy;
 struct feeds;
 struct map;
+struct maps;
 
 /* State of the reader thread: read-only connections. */
 struct node_readers {
     struct feeds *feeds;
-    struct map *map;
+    struct map *map;   /* the public one; in a control_job, that of the audience it asks about */
+    struct maps *maps; /* of all audiences */
 };
 
 struct node {
@@ -36,7 +38,7 @@ struct node {
                                     policy_hold / policy_release */
     struct http_client *client;
     struct worker *writer; /* state: struct feeds *, the writing connection */
-    struct worker *mapper; /* state: struct map *, the writing connection */
+    struct worker *mapper; /* state: struct maps *, the writing connections */
     struct worker *reader; /* state: struct node_readers * */
     struct sync *sync;
     struct sources *sources;

@@ -46,6 +46,11 @@ int identity_named(const char *name, size_t size, char out[UUID_TEXT_SIZE + 1])
     return code;
 }
 
+bool uuid_is_random(const char *id)
+{
+    return strlen(id) == UUID_TEXT_SIZE && id[14] == '4';
+}
+
 void uuid_v4_from(const uint8_t random[16], char out[UUID_TEXT_SIZE + 1])
 {
     uint8_t bytes[16];

@@ -19,6 +19,9 @@
 /* UUIDv5 of `name` in kaartd's namespace [ID-1]. 0 or KAART_NOMEM. */
 int identity_named(const char *name, size_t size, char out[UUID_TEXT_SIZE + 1]);
 
+/* Whether a UUID is one of the random kind (version 4). */
+bool uuid_is_random(const char *id);
+
 /* UUIDv4 from 16 bytes of the caller's random source [ID-5]. */
 void uuid_v4_from(const uint8_t random[16], char out[UUID_TEXT_SIZE + 1]);
 

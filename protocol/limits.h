@@ -29,6 +29,10 @@
 /* An origin is a lower-case DNS name (RFC 1035: 253 octets). */
 #define ORIGIN_MAX_SIZE 253
 
+/* Audiences of which one node keeps a map: `public`, and one for each circle of readers. Each costs three open databases, so a handful is
+ * usual and more than this a mistake. */
+#define AUDIENCES_MAX 16
+
 /* origin "/" audience */
 #define FEED_NAME_MAX_SIZE (ORIGIN_MAX_SIZE + 1 + NAME_MAX_SIZE)
 

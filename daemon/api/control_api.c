@@ -17,6 +17,9 @@
  *   GET  conflicts?group=&about=&limit=   where claims differ                                    control_edit.c
  *   GET  stale?before=&origin=&limit=     what was confirmed too long ago                        control_edit.c
  *   GET  export?kind=                   every resolved record, NDJSON                       control_export.c
+ *
+ * Whatever reads a map takes audience=; without it, that is the public one [RES-2]. Restricted maps are answered here only.
+ *
  *   POST import?source=&role=&feed=&dryRun=   lines of claims, NDJSON; a result for each    control_import.c
  *   GET  policy                         the policy in force, and where each line is from    control_policy.c
  *   POST policy/diff?limit=             what another policy would change
@@ -24,10 +27,11 @@
  *   GET  review..., POST review/...         what residents say, and what editors decide     control_review.c
  */
 #include "daemon/api/control_api_internal.h"
+#include "daemon/audience_config.h"
 #include "daemon/source/sources.h"
 #include "daemon/store/feeds.h"
-#include "daemon/store/map.h"
 #include "daemon/sync/sync.h"
+#include "protocol/record.h"
 #include "protocol/syntax.h"
 
 #include <stdlib.h>
@@ -79,8 +83,32 @@ void control_problem(struct http_exchange *exchange, int code, const char *detai
 
 /* ---- jobs ---- */
 
+bool control_take_audience(struct node *node, struct http_exchange *exchange, char audience[NAME_MAX_SIZE + 1])
+{
+    struct audiences known;
+    struct fault fault;
+    char list[AUDIENCES_MAX * (NAME_MAX_SIZE + 2) + 1] = "";
+    const char *asked = exchange_query(exchange, "audience");
+    asked = asked ? asked : AUDIENCE_PUBLIC;
+    audiences_from_config(node->config, &known);
+    if (audiences_have(&known, asked)) {
+        snprintf(audience, NAME_MAX_SIZE + 1, "%s", asked);
+        return true;
+    }
+    for (size_t i = 0; i < known.count; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", known.names[i]);
+    }
+    fault_set(&fault, KAART_INVALID, "This node has no map for the audience \"%.64s\": it has %s.", asked, list);
+    control_problem(exchange, KAART_INVALID, fault.text);
+    return false;
+}
+
 struct control_job *control_job_new(struct node *node, struct http_exchange *exchange)
 {
+    char audience[NAME_MAX_SIZE + 1];
+    if (!control_take_audience(node, exchange, audience))
+        return NULL;
     struct control_job *job = calloc(1, sizeof(*job));
     if (!job) {
         control_problem(exchange, KAART_NOMEM, NULL);
@@ -88,6 +116,7 @@ struct control_job *control_job_new(struct node *node, struct http_exchange *exc
     }
     job->node = node;
     job->exchange = exchange;
+    memcpy(job->audience, audience, sizeof(audience));
     job->day = syntax_day_of(node_now_ms());
     exchange_hold(exchange);
     return job;
@@ -118,7 +147,10 @@ bool control_job_take(struct control_job *job, char **to, const char *value)
 static void run_job(void *state, void *argument)
 {
     struct control_job *job = argument;
-    job->run(state, job);
+    struct node_readers readers = *(struct node_readers *)state;
+    job->code = maps_get(readers.maps, job->audience, &readers.map, &job->fault);
+    if (job->code == 0)
+        job->run(&readers, job);
 }
 
 static void job_done(void *argument)
@@ -189,6 +221,25 @@ static void get_feeds(struct node *node, struct http_exchange *exchange, const c
     control_job_post(job);
 }
 
+/* The sums of each map that "maps" names. */
+static int fill_maps(struct node_readers *readers, cJSON *maps, struct fault *fault)
+{
+    int code = 0;
+    for (cJSON *empty = maps ? maps->child : NULL, *next; empty && code == 0; empty = next) {
+        struct map *map;
+        cJSON *status = NULL;
+        next = empty->next;
+        code = maps_get(readers->maps, empty->string, &map, fault);
+        if (code == 0)
+            code = map_status(map, &status, fault);
+        if (code == KAART_BUSY)
+            code = 0; /* stays null: it is being made */
+        else if (code == 0 && !cJSON_ReplaceItemInObjectCaseSensitive(maps, empty->string, status))
+            code = KAART_NOMEM;
+    }
+    return code;
+}
+
 static void run_status(struct node_readers *readers, struct control_job *job)
 {
     cJSON *map = NULL;
@@ -198,6 +249,20 @@ static void run_status(struct node_readers *readers, struct control_job *job)
         job->code = map_status(readers->map, &map, &job->fault);
     if (map)
         cJSON_AddItemToObject(job->result, "map", map);
+    if (job->code == 0)
+        job->code =
+            fill_maps(readers, cJSON_GetObjectItemCaseSensitive(job->result, "maps"), &job->fault);
+}
+
+/* "maps" with a null for each audience, or for the one that was asked for. */
+static void add_audiences(struct node *node, struct http_exchange *exchange, cJSON *maps)
+{
+    struct audiences audiences;
+    const char *asked = exchange_query(exchange, "audience");
+    audiences_from_config(node->config, &audiences);
+    for (size_t i = 0; i < audiences.count; i++)
+        if (!asked || strcmp(asked, audiences.names[i]) == 0)
+            cJSON_AddNullToObject(maps, audiences.names[i]);
 }
 
 static void get_status(struct node *node, struct http_exchange *exchange, const char *argument)
@@ -223,6 +288,7 @@ static void get_status(struct node *node, struct http_exchange *exchange, const 
     cJSON_AddNumberToObject(waiting, "mapper", (double)worker_load(node->mapper));
     cJSON_AddNumberToObject(waiting, "reader", (double)worker_load(node->reader));
     cJSON_AddArrayToObject(status, "feeds");
+    add_audiences(node, exchange, cJSON_AddObjectToObject(status, "maps"));
     job->run = run_status;
     control_job_post(job);
 }

@@ -21,6 +21,7 @@ struct control_job {
     struct http_exchange *exchange;
     void (*run)(struct node_readers *readers, struct control_job *job); /* on the reader's thread */
     char *kind, *id, *source, *feed, *query;                            /* copies; NULL where not given */
+    char audience[NAME_MAX_SIZE + 1]; /* whose map readers->map is, in `run`; of the query's `audience` */
     size_t limit, offset;
     uint64_t seq;
     struct policy *policy; /* own reference, or NULL */
@@ -30,7 +31,9 @@ struct control_job {
     struct fault fault;
 };
 
-/* A new job that holds the exchange; answers 500 and returns NULL without memory. */
+/* The query's `audience`, `public` where there is none; false (and answered) where the configuration names no feed of it. */
+bool control_take_audience(struct node *node, struct http_exchange *exchange, char audience[NAME_MAX_SIZE + 1]);
+/* A new job that holds the exchange; answers by itself and returns NULL without memory, or for an audience that is none here. */
 struct control_job *control_job_new(struct node *node, struct http_exchange *exchange);
 /* Copies a query member into *to; false (and answered) without memory. */
 bool control_job_take(struct control_job *job, char **to, const char *value);

@@ -1,12 +1,12 @@
 /*
- * control_export.c - GET /control/v1/export: every resolved record as NDJSON, {"kind","id","record"} a line.
+ * control_export.c - GET /control/v1/export?kind=&audience=: every resolved record as NDJSON, {"kind","id","record"} a line.
  *
  *     [reader: writes it all to an unlinked file] --> loop: sends the file piece by piece, as fast as the caller reads
  *
  * The detour keeps a slow caller from holding a read transaction (and with it the write-ahead log) open.
  */
 #include "daemon/api/control_api_internal.h"
-#include "daemon/store/map.h"
+#include "daemon/store/maps.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 struct export_job {
     struct http_exchange *exchange;
     char *kind;      /* NULL: all */
+    char audience[NAME_MAX_SIZE + 1];
     char *directory; /* where the file is made */
     FILE *file;
     size_t records;
@@ -73,7 +74,10 @@ static void run_export(void *state, void *job)
                                  strerror(errno));
         return;
     }
-    export->code = map_export(readers->map, export->kind, write_record, export, &export->fault);
+    struct map *map;
+    export->code = maps_get(readers->maps, export->audience, &map, &export->fault);
+    if (export->code == 0)
+        export->code = map_export(map, export->kind, write_record, export, &export->fault);
     if (export->code == 0 && (fflush(export->file) != 0 || fseek(export->file, 0, SEEK_SET) != 0))
         export->code = fault_set(&export->fault, KAART_IO,
                                  "the export's temporary file cannot be read back: %s", strerror(errno));
@@ -119,7 +123,10 @@ static void export_done(void *job)
 
 void control_export(struct node *node, struct http_exchange *exchange)
 {
+    char audience[NAME_MAX_SIZE + 1];
     const char *kind = exchange_query(exchange, "kind");
+    if (!control_take_audience(node, exchange, audience))
+        return;
     struct export_job *export = calloc(1, sizeof(*export));
     if (!export) {
         control_problem(exchange, KAART_NOMEM, NULL);
@@ -127,6 +134,7 @@ void control_export(struct node *node, struct http_exchange *exchange)
     }
     export->exchange = exchange;
     exchange_hold(exchange);
+    memcpy(export->audience, audience, sizeof(audience));
     export->directory = strdup(node->config->node.state);
     export->kind = kind ? strdup(kind) : NULL;
     int code = !export->directory || (kind && !export->kind)

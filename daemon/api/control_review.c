@@ -10,7 +10,7 @@
  */
 #include "daemon/api/control_api_internal.h"
 #include "daemon/store/feeds.h"
-#include "daemon/store/map.h"
+#include "daemon/store/maps.h"
 #include "daemon/store/review.h"
 #include "protocol/record.h"
 #include "protocol/syntax.h"
@@ -148,7 +148,10 @@ static int add_preview(struct node_readers *readers, struct control_job *job,
         .areas = areas,
         .body = body,
     };
-    int code = map_preview(readers->map, job->policy, job->day, &claim, &preview, &job->fault);
+    struct map *map; /* of the feed's audience */
+    int code = maps_get(readers->maps, strchr(submission->feed, '/') + 1, &map, &job->fault);
+    if (code == 0)
+        code = map_preview(map, job->policy, job->day, &claim, &preview, &job->fault);
     if (code == 0 && !cJSON_AddItemToObject(job->result, "preview", preview)) {
         cJSON_Delete(preview);
         code = KAART_NOMEM;

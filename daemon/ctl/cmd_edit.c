@@ -95,9 +95,11 @@ static void print_conflict(const cJSON *conflict)
 
 int ctl_conflicts(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    const char *group = NULL, *about = NULL, *limit = NULL;
-    const struct ctl_option options[] = {
-        {"group", CTL_VALUE, &group}, {"about", CTL_VALUE, &about}, {"limit", CTL_VALUE, &limit}};
+    const char *group = NULL, *about = NULL, *limit = NULL, *audience = NULL;
+    const struct ctl_option options[] = {{"group", CTL_VALUE, &group},
+                                         {"about", CTL_VALUE, &about},
+                                         {"limit", CTL_VALUE, &limit},
+                                         {"audience", CTL_VALUE, &audience}};
     char **words;
     size_t count;
     enum field_group parsed;
@@ -106,7 +108,7 @@ int ctl_conflicts(struct ctl *ctl, const struct ctl_command *command, int argc, 
     if (code != CTL_DONE || (group && (code = need_group(group, &parsed)) != CTL_DONE))
         return code;
     char *path =
-        ctl_path("conflicts", (const char *const[]){"group", group, "about", about, "limit", limit, NULL});
+        ctl_path("conflicts", (const char *const[]){"group", group, "about", about, "limit", limit, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
@@ -181,11 +183,11 @@ static int copy_fields(const cJSON *why, const char *group, struct pin_options *
     return CTL_DONE;
 }
 
-static int read_why(struct ctl *ctl, const char *kind, const char *id, cJSON **why)
+static int read_why(struct ctl *ctl, const char *audience, const char *kind, const char *id, cJSON **why)
 {
     char record[128];
     snprintf(record, sizeof(record), "records/%.36s/why", id);
-    char *path = ctl_path(record, (const char *const[]){"kind", kind, NULL});
+    char *path = ctl_path(record, (const char *const[]){"kind", kind, "audience", audience, NULL});
     int code = path ? ctl_ask(ctl, "GET", path, NULL, 0, why) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     return code;
@@ -198,7 +200,7 @@ static int fill_pin(struct ctl *ctl, struct pin_options *options, char **words, 
     int code = CTL_DONE;
     (void)field_group_parse(words[2], strlen(words[2]), &group);
     if (options->from) {
-        code = read_why(ctl, words[0], words[1], &why);
+        code = read_why(ctl, options->feed, words[0], words[1], &why);
         if (code == CTL_DONE)
             code = copy_fields(why, words[2], options, body);
         if (code == CTL_DONE) {
@@ -315,9 +317,11 @@ static void print_stale(const cJSON *answer)
 
 int ctl_stale(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    const char *older = "12 months", *origin = NULL, *limit = NULL;
-    const struct ctl_option options[] = {
-        {"older-than", CTL_VALUE, &older}, {"origin", CTL_VALUE, &origin}, {"limit", CTL_VALUE, &limit}};
+    const char *older = "12 months", *origin = NULL, *limit = NULL, *audience = NULL;
+    const struct ctl_option options[] = {{"older-than", CTL_VALUE, &older},
+                                         {"origin", CTL_VALUE, &origin},
+                                         {"limit", CTL_VALUE, &limit},
+                                         {"audience", CTL_VALUE, &audience}};
     char **words, day[DAY_TEXT_SIZE + 1];
     size_t count;
     int32_t before;
@@ -330,7 +334,7 @@ int ctl_stale(struct ctl *ctl, const struct ctl_command *command, int argc, char
                        older);
     syntax_day_format(before, day);
     char *path =
-        ctl_path("stale", (const char *const[]){"before", day, "origin", origin, "limit", limit, NULL});
+        ctl_path("stale", (const char *const[]){"before", day, "origin", origin, "limit", limit, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
@@ -349,12 +353,14 @@ struct confirm_options {
 };
 
 /* The kind of the record that has this id. */
-static int find_kind(struct ctl *ctl, const char *id, char kind[NAME_MAX_SIZE + 1])
+static int find_kind(struct ctl *ctl, const char *audience, const char *id, char kind[NAME_MAX_SIZE + 1])
 {
-    char path[128];
+    char route[128];
     cJSON *record = NULL;
-    snprintf(path, sizeof(path), "records/%.36s", id);
-    int code = ctl_ask(ctl, "GET", path, NULL, 0, &record);
+    snprintf(route, sizeof(route), "records/%.36s", id);
+    char *path = ctl_path(route, (const char *const[]){"audience", audience, NULL});
+    int code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &record) : ctl_say(CTL_FAILED, "out of memory");
+    free(path);
     if (code == CTL_DONE)
         snprintf(kind, NAME_MAX_SIZE + 1, "%.32s",
                  json_get_string(record, "kind") ? json_get_string(record, "kind") : "");
@@ -369,7 +375,7 @@ static int confirm(struct ctl *ctl, const struct confirm_options *options, const
     cJSON *entry = NULL;
     int code = CTL_DONE;
     snprintf(kind, sizeof(kind), "%.32s", options->kind ? options->kind : "");
-    if (!options->kind && (code = find_kind(ctl, id, kind)) != CTL_DONE)
+    if (!options->kind && (code = find_kind(ctl, options->feed, id, kind)) != CTL_DONE)
         return code;
     snprintf(route, sizeof(route), "claims/%.32s/%.36s", kind, id);
     char *path =

@@ -3,6 +3,7 @@
  */
 #include "daemon/ctl/ctl.h"
 #include "protocol/json.h"
+#include "protocol/record.h"
 #include "protocol/syntax.h"
 
 #include <stdlib.h>
@@ -370,11 +371,18 @@ int ctl_source(struct ctl *ctl, const struct ctl_command *command, int argc, cha
 
 /* ---- status ---- */
 
+/* One for each audience; null where it is not made yet. */
 static void print_map(const cJSON *map)
 {
     char number[32];
+    bool public = strcmp(map->string, AUDIENCE_PUBLIC) == 0;
+    printf("map       %s%s", public ? "" : map->string, public ? "" : ": ");
+    if (!cJSON_IsObject(map)) {
+        puts("is being made");
+        return;
+    }
     const cJSON *caught_up = json_get(map, "caughtUp"), *claims = json_get(map, "claims");
-    printf("map       %s claims%s", claims ? ctl_count(claims->valuedouble, number) : "?",
+    printf("%s claims%s", claims ? ctl_count(claims->valuedouble, number) : "?",
            cJSON_IsFalse(caught_up) ? ", not caught up yet" : "");
     for (const cJSON *kind = first(json_get(map, "records")); kind; kind = kind->next)
         printf(", %s %s", ctl_count(kind->valuedouble, number), kind->string);
@@ -413,10 +421,18 @@ int ctl_sign(struct ctl *ctl, const struct ctl_command *command, int argc, char 
 
 int ctl_status(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
+    const char *audience = NULL;
+    const struct ctl_option options[] = {{"audience", CTL_VALUE, &audience}};
     cJSON *status = NULL;
-    char age[40], number[64];
-    int code = read_no_options(ctl, command, argc, argv);
-    if (code != CTL_DONE || (code = ask_or_print(ctl, "GET", "status", &status)) != CTL_DONE || !status)
+    char age[40], number[64], **words;
+    size_t count;
+    int code = ctl_read_options(ctl, command, argc, argv, options, 1, 0, 0, &words, &count);
+    if (code != CTL_DONE)
+        return code;
+    char *path = ctl_path("status", (const char *const[]){"audience", audience, NULL});
+    code = path ? ask_or_print(ctl, "GET", path, &status) : ctl_say(CTL_FAILED, "out of memory");
+    free(path);
+    if (code != CTL_DONE || !status)
         return code;
     char *areas = ctl_value_text(json_get(status, "areas"));
     printf("node      %s (kaartd %s), running since %s\n", json_get_string(status, "node"),
@@ -424,7 +440,8 @@ int ctl_status(struct ctl *ctl, const struct ctl_command *command, int argc, cha
     printf("areas     %s\n", areas && *areas ? areas : "none");
     free(areas);
     print_signing(json_get(status, "signing"));
-    print_map(json_get(status, "map"));
+    for (const cJSON *map = first(json_get(status, "maps")); map; map = map->next)
+        print_map(map);
     printf("peers     %s\n", ctl_member(status, "peers", number));
     printf("sources   %s\n\n", ctl_member(status, "sources", number));
     print_feeds(json_get(status, "feeds"));

@@ -110,8 +110,10 @@ int ctl_prove(struct ctl *ctl, const struct ctl_command *command, int argc, char
         return ctl_say(CTL_USAGE,
                        "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids",
                        words[0]);
+    const char *slash = feed ? strchr(feed, '/') : NULL; /* the map of the feed's audience tells where the claim stands */
     snprintf(record, sizeof(record), "records/%.36s/why", words[0]);
-    char *path = ctl_path(record, (const char *const[]){"kind", kind, NULL});
+    char *path =
+        ctl_path(record, (const char *const[]){"kind", kind, "audience", slash ? slash + 1 : NULL, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &why) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)

@@ -350,8 +350,8 @@ static void print_record(const cJSON *answer)
 static int ask_record(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
                       const char *tail, void (*print)(const cJSON *answer))
 {
-    const char *kind = NULL;
-    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}};
+    const char *kind = NULL, *audience = NULL;
+    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}, {"audience", CTL_VALUE, &audience}};
     char **words, record[128];
     size_t count;
     cJSON *answer = NULL;
@@ -360,7 +360,7 @@ static int ask_record(struct ctl *ctl, const struct ctl_command *command, int ar
         (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
     snprintf(record, sizeof(record), "records/%.36s%s", words[0], tail);
-    char *path = ctl_path(record, (const char *const[]){"kind", kind, NULL});
+    char *path = ctl_path(record, (const char *const[]){"kind", kind, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
@@ -443,9 +443,11 @@ static const char *where(const cJSON *hit)
 
 int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    const char *kind = NULL, *limit = NULL, *offset = NULL;
-    const struct ctl_option options[] = {
-        {"kind", CTL_VALUE, &kind}, {"limit", CTL_VALUE, &limit}, {"offset", CTL_VALUE, &offset}};
+    const char *kind = NULL, *limit = NULL, *offset = NULL, *audience = NULL;
+    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind},
+                                         {"limit", CTL_VALUE, &limit},
+                                         {"offset", CTL_VALUE, &offset},
+                                         {"audience", CTL_VALUE, &audience}};
     char **words, query[1024] = "";
     size_t count;
     cJSON *answer = NULL;
@@ -457,7 +459,7 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
         snprintf(query + used, sizeof(query) - used, "%s%s", i ? " " : "", words[i]);
     }
     char *path = ctl_path(
-        "search", (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset", offset, NULL});
+        "search", (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset", offset, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
@@ -481,14 +483,14 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
 
 int ctl_export(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    const char *kind = NULL;
-    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}};
+    const char *kind = NULL, *audience = NULL;
+    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}, {"audience", CTL_VALUE, &audience}};
     char **words;
     size_t count;
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
     if (code != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
-    char *path = ctl_path("export", (const char *const[]){"kind", kind, NULL});
+    char *path = ctl_path("export", (const char *const[]){"kind", kind, "audience", audience, NULL});
     code = path ? ctl_ask_stream(ctl, path, stdout) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     return code;

@@ -18,6 +18,16 @@
     "  --feed AUDIENCE    in which of the node's feeds (default: public)\n"                                  \
     "  --on-behalf-of ID  for role provider: the organisation it speaks for\n"
 
+#define AUDIENCE_OPTION(blanks)                                                                              \
+    "  --audience NAME" blanks "of the map of another audience, as in professionals\n"
+
+static const char status_help[] = AUDIENCE_OPTION("  ");
+
+/* get and why */
+static const char record_help[] = "  --kind KIND      where several records have this id\n" AUDIENCE_OPTION("  ");
+
+static const char export_help[] = "  --kind KIND      only these\n" AUDIENCE_OPTION("  ");
+
 static const char keygen_help[] = "  FEED   the node's name, a slash and the audience, as in\n"
                                   "         nieuwegein.example/public\n"
                                   "  FILE   must not exist; only its owner may read it (0600)\n"
@@ -112,10 +122,9 @@ static const char subject_help[] =
     "the values are kept, so that the next import, source run or sync does not bring\n"
     "them back.\n";
 
-static const char search_help[] = "  --kind KIND   only these\n"
-                                  "  --limit N     at most so many (default: 20)\n"
-                                  "  --offset N    pass over the first N\n"
-                                  "\n"
+static const char search_help[] = "  --kind KIND      only these\n"
+                                  "  --limit N        at most so many (default: 20)\n"
+                                  "  --offset N       pass over the first N\n" AUDIENCE_OPTION("  ") "\n"
                                   "Words may be begun only (wijk finds wijkteam); accents do not matter.\n";
 
 static const char sign_help[] =
@@ -160,8 +169,7 @@ static const char conflicts_help[] =
     "                  status)\n"
     "  --about ORIGIN  only where that node (as in houten.example) says something\n"
     "                  else than others do\n"
-    "  --limit N       at most so many (default: 100)\n"
-    "\n"
+    "  --limit N       at most so many (default: 100)\n" AUDIENCE_OPTION(" ") "\n"
     "First come those that nobody's rank decided: there the later word won. Each has\n"
     "the command that settles it for this node's map and for all who follow it.\n";
 
@@ -184,8 +192,7 @@ static const char unpin_help[] = "  --feed AUDIENCE in which of the node's feeds
 
 static const char stale_help[] = "  --older-than T  12mo, 90d, 1y, or a day (default: 12 months)\n"
                                  "  --origin NAME   what another node supplies (default: this node)\n"
-                                 "  --limit N       at most so many (default: 100)\n"
-                                 "\n"
+                                 "  --limit N       at most so many (default: 100)\n" AUDIENCE_OPTION(" ") "\n"
                                  "Longest ago first. `kaartctl confirm ID` renews without changing.\n";
 
 static const char confirm_help[] =
@@ -238,7 +245,7 @@ static const char fetch_help[] =
 /* clang-format on */
 
 const struct ctl_command ctl_commands[] = {
-    {"status", "", "Shows this node at a glance.", "", ctl_status},
+    {"status", "[--audience NAME]", "Shows this node at a glance.", status_help, ctl_status},
     {"keygen", "FEED FILE", "Makes a feed's key: the secret half goes to FILE, the public half is printed.",
      keygen_help, ctl_keygen},
     {"key", "", "Prints the section by which other nodes know this one: keys, pins, areas.", key_help,
@@ -255,22 +262,22 @@ const struct ctl_command ctl_commands[] = {
      erase_help, ctl_erase},
     {"subject", "find TEXT | erase TEXT [--yes] | allow TEXT", "Finds a person in everything that is held, and forgets them.",
      subject_help, ctl_subject},
-    {"get", "ID [--kind KIND]", "Shows a record as it is resolved, and from whom each field is.", "",
-     ctl_get},
-    {"why", "ID [--kind KIND]", "Shows who says each field, which rule decided, and what others say.", "",
-     ctl_why},
-    {"conflicts", "[--group GROUP] [--about ORIGIN] [--limit N]",
+    {"get", "ID [--kind KIND] [--audience NAME]", "Shows a record as it is resolved, and from whom each field is.",
+     record_help, ctl_get},
+    {"why", "ID [--kind KIND] [--audience NAME]",
+     "Shows who says each field, which rule decided, and what others say.", record_help, ctl_why},
+    {"conflicts", "[--group GROUP] [--about ORIGIN] [--limit N] [--audience NAME]",
      "Lists where claims differ, with what settles it.", conflicts_help, ctl_conflicts},
     {"pin", "KIND ID GROUP FIELD=VALUE...|--from FEED --reason TEXT --expires DAY",
      "Lets one word hold for a group of fields, whoever says what.", pin_help, ctl_pin},
     {"unpin", "KIND ID GROUP", "Takes a pin back.", unpin_help, ctl_unpin},
-    {"stale", "[--older-than TIME] [--origin NAME] [--limit N]",
+    {"stale", "[--older-than TIME] [--origin NAME] [--limit N] [--audience NAME]",
      "Lists what was last confirmed too long ago.", stale_help, ctl_stale},
     {"confirm", "ID... [OPTIONS]", "Renews the day on which a source last confirmed what it says.",
      confirm_help, ctl_confirm},
     {"search", "WORDS... [OPTIONS]", "Finds records.", search_help, ctl_search},
-    {"export", "[--kind KIND]", "Writes every resolved record to standard output, one JSON object a line.",
-     "", ctl_export},
+    {"export", "[--kind KIND] [--audience NAME]",
+     "Writes every resolved record to standard output, one JSON object a line.", export_help, ctl_export},
     {"feeds", "", "Lists the feeds that this node holds.", "", ctl_feeds},
     {"peers", "", "Lists the peers, what they bring, and how far it is.", "", ctl_peers},
     {"sync", "[PEER] [--wait] [--timeout SECONDS]",

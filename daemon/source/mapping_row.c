@@ -59,6 +59,12 @@ static int offer_identifiers(struct making *making, const struct record *record,
     return KAART_OK;
 }
 
+static bool is_personal(const struct mapping_context *context, const struct record *record,
+                        const struct scope *scope)
+{
+    return context->restricted || (record->personal != NULL && condition_holds(record->personal, scope));
+}
+
 /* Ids about persons: as good as random for whoever does not hold the node's secret, yet the same in every
  * run. */
 static int personal_id(struct making *making, const struct record *record, const char *parent,
@@ -121,7 +127,7 @@ static int choose_id(struct making *making, const struct record *record, const s
 {
     const struct mapping_context *context = making->context;
     struct candidates candidates = {.count = 0};
-    bool personal = record->personal != NULL && condition_holds(record->personal, levels[record->each_count]);
+    bool personal = is_personal(context, record, levels[record->each_count]);
     int code = KAART_OK;
     if (!personal)
         code = offer_identifiers(making, record, levels[record->each_count], own, &candidates);
@@ -314,7 +320,7 @@ static int make_record(struct making *making, const struct record *record, const
     making->level_count = level_count;
     making->record = record;
     snprintf(making->field, sizeof(making->field), "%s/id", record->name);
-    bool personal = record->personal != NULL && condition_holds(record->personal, scope);
+    bool personal = is_personal(making->context, record, scope);
     int code = choose_id(making, record, levels, level_count, true, id);
     struct mapping_record *made = code == KAART_NOMEM ? NULL : next_record(making, record);
     if (made == NULL)

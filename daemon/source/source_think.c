@@ -393,6 +393,7 @@ static int take_row(struct source_thinker *thinker, struct source_run *run, stru
         .origin = run->settings->origin,
         .source = run->settings->name,
         .secret = run->secret,
+        .restricted = strcmp(run->settings->audience, AUDIENCE_PUBLIC) != 0,
         .known = source_diff_known,
         .known_context = run->diff,
     };

@@ -510,12 +510,19 @@ void map_read_end(struct map *map)
 
 int map_open(const char *path, const char *feeds_path, bool write, struct map **out, struct fault *fault)
 {
+    return map_open_audience(path, feeds_path, AUDIENCE_PUBLIC, write, out, fault);
+}
+
+int map_open_audience(const char *path, const char *feeds_path, const char *audience, bool write,
+                      struct map **out, struct fault *fault)
+{
     bool fits = false;
     struct map *map = calloc(1, sizeof *map);
     int code = KAART_NOMEM;
     if (!map)
         return fault_set(fault, KAART_NOMEM, "out of memory");
     map->write = write;
+    snprintf(map->audience, sizeof map->audience, "%s", audience);
     map->links_changed = true; /* perhaps, before we were here */
     map->path = strdup(path);
     map->feeds_path = strdup(feeds_path);

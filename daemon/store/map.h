@@ -3,6 +3,7 @@
  *
  * A `struct map` belongs to one thread and holds its own reading connection to feeds.db. It follows each feed with a marker of its own, in bounded
  * batches: new entries replace claims by key, a new generation replaces all of the feed's claims, and every touched record is resolved again.
+ * A map is made of the feeds of one audience and knows of no other [RES-2]; maps.h holds those of a node.
  */
 #ifndef KAARTD_STORE_MAP_H
 #define KAARTD_STORE_MAP_H
@@ -16,8 +17,10 @@
 
 struct map;
 
-/* `path`: STATE/map.db, `feeds_path`: STATE/feeds.db (must exist). A map.db of another schema or that is corrupt is deleted and begun anew (write). */
+/* The public map. `path`: STATE/map.db, `feeds_path`: STATE/feeds.db (must exist). A map.db of another schema or that is corrupt is deleted and begun anew (write). */
 int map_open(const char *path, const char *feeds_path, bool write, struct map **out, struct fault *fault);
+/* The same for another audience than `public`. */
+int map_open_audience(const char *path, const char *feeds_path, const char *audience, bool write, struct map **out, struct fault *fault);
 void map_close(struct map *map);
 
 /*

@@ -7,7 +7,7 @@
 #include "daemon/store/map_internal.h"
 
 /* Of a head, what is needed here: a note is 8 KiB. */
-struct public_head {
+struct noted_head {
     int64_t id;
     char name[FEED_NAME_MAX_SIZE + 1];
     uint32_t generation;
@@ -28,7 +28,7 @@ struct batch {
     int32_t day;
     size_t limit, used; /* entries and records */
     bool more;
-    struct public_head *heads;
+    struct noted_head *heads;
     size_t head_count;
     struct touched *touched;
     size_t touched_count, touched_room;
@@ -52,7 +52,7 @@ int batch_resolve_touched(struct batch *batch, struct fault *fault);
 
 /* ---- map_feed.c ---- */
 
-/* All public feeds, one after the other, as far as the batch's limit allows; what they touched is resolved. */
+/* All feeds of the map's audience, one after the other, as far as the batch's limit allows; what they touched is resolved. */
 int batch_follow_feeds(struct batch *batch, struct fault *fault);
 
 #endif

@@ -118,7 +118,7 @@ static int take_claim(struct batch *batch, const struct entry_key *key, struct l
     code = code > 0 ? KAART_OK : map_record_of(batch->map, claim->kind, claim->id, &record, fault);
     if (code)
         return code;
-    int checked = record_check(claim->kind, claim->id, claim->body, AUDIENCE_PUBLIC, NULL, NULL);
+    int checked = record_check(claim->kind, claim->id, claim->body, batch->map->audience, NULL, NULL);
     if (checked == KAART_NOMEM)
         return fault_set(fault, KAART_NOMEM, "out of memory");
     code = put_claim(batch, key, record, claim, checked == KAART_INVALID, fault);
@@ -325,7 +325,7 @@ static int take_entry(void *context, uint64_t seq, const struct hash *leaf, cons
 
 /* ---- one feed ---- */
 
-static int feed_load(struct map *map, const struct public_head *head, struct feed_row *row,
+static int feed_load(struct map *map, const struct noted_head *head, struct feed_row *row,
                      struct fault *fault)
 {
     sqlite3_stmt *statement;
@@ -385,7 +385,7 @@ static bool passed_by_floor(const struct feed_row *row, uint64_t floor)
 
 /* Whether feeds.db was replaced by an older one (a restored backup): it then holds less than we have seen, or at the same
  * size something else. */
-static bool went_back(const struct feed_row *row, const struct public_head *head)
+static bool went_back(const struct feed_row *row, const struct noted_head *head)
 {
     if (row->sweeping)
         return false;
@@ -478,7 +478,7 @@ static int read_piece(struct batch *batch, struct feed_row *row, bool *end, stru
     return code == ENOUGH ? KAART_OK : code;
 }
 
-static int read_feed(struct batch *batch, const struct public_head *head, struct feed_row *row,
+static int read_feed(struct batch *batch, const struct noted_head *head, struct feed_row *row,
                      struct fault *fault)
 {
     bool end = false;
@@ -510,7 +510,7 @@ out:
     return code;
 }
 
-static int follow_feed(struct batch *batch, const struct public_head *head, struct fault *fault)
+static int follow_feed(struct batch *batch, const struct noted_head *head, struct fault *fault)
 {
     struct feed_row row, before;
     int code = feed_load(batch->map, head, &row, fault);
@@ -541,17 +541,23 @@ static int follow_feed(struct batch *batch, const struct public_head *head, stru
 
 /* ---- all feeds ---- */
 
+/* [RES-2] A map is made of the feeds of one audience. */
+static bool is_of_audience(const struct map *map, const char *feed)
+{
+    const char *slash = strchr(feed, '/');
+    return slash && strcmp(slash + 1, map->audience) == 0;
+}
+
 static int note_head(void *context, const struct feed_head *head)
 {
     struct batch *batch = context;
-    const char *slash = strchr(head->checkpoint.feed, '/');
-    if (!head->held || !slash || strcmp(slash + 1, AUDIENCE_PUBLIC) != 0 || batch->head_count >= FEEDS_MAX)
+    if (!head->held || !is_of_audience(batch->map, head->checkpoint.feed) || batch->head_count >= FEEDS_MAX)
         return KAART_OK;
-    struct public_head *grown = realloc(batch->heads, (batch->head_count + 1) * sizeof *grown);
+    struct noted_head *grown = realloc(batch->heads, (batch->head_count + 1) * sizeof *grown);
     if (!grown)
         return KAART_NOMEM;
     batch->heads = grown;
-    struct public_head *noted = &batch->heads[batch->head_count++];
+    struct noted_head *noted = &batch->heads[batch->head_count++];
     memset(noted, 0, sizeof *noted);
     noted->id = head->id;
     snprintf(noted->name, sizeof noted->name, "%s", head->checkpoint.feed);
@@ -571,7 +577,7 @@ static bool among_heads(const struct batch *batch, int64_t id)
     return false;
 }
 
-/* A feed of the map that the store does not list: *gone if it really has none (and does not only withhold it). */
+/* A feed of the map that the store does not list (or that is of another audience: a file that was moved here by hand): *found if it really has none (and does not only withhold it). */
 static int find_unlisted(struct batch *batch, struct feed_row *row, bool *found, struct fault *fault)
 {
     sqlite3_stmt *statement;
@@ -586,7 +592,8 @@ static int find_unlisted(struct batch *batch, struct feed_row *row, bool *found,
         struct feed_head *head = among_heads(batch, row->id) ? NULL : malloc(sizeof *head);
         if (!head)
             continue;
-        *found = feeds_head(batch->map->feeds, row->name, head, NULL) == KAART_UNKNOWN;
+        *found = !is_of_audience(batch->map, row->name) ||
+                 feeds_head(batch->map->feeds, row->name, head, NULL) == KAART_UNKNOWN;
         free(head);
     }
     sqlite3_reset(statement);

@@ -105,6 +105,7 @@ struct map {
     struct feeds *feeds;
     struct hasher *hasher;
     char *path, *feeds_path;
+    char audience[NAME_MAX_SIZE + 1]; /* of its feeds: no other's claims enter it [RES-2] */
     bool write;
     bool damaged; /* map.db, not feeds.db, contradicted itself */
     dev_t device; /* of the file that is open; a rebuilt map is another one */

@@ -176,9 +176,10 @@ static void add_uncounted(cJSON *list, const struct claim *claim, enum claim_sta
     cJSON_AddStringToObject(object, "standing", claim_standing_name(standing));
     cJSON_AddStringToObject(object, "because", standing_in_words(standing));
     if (standing == CLAIM_INVALID_BODY) {
+        const char *slash = strchr(claim->feed, '/');
         cJSON *errors = cJSON_AddArrayToObject(object, "errors");
-        if (errors)
-            (void)record_check(claim->kind, claim->id, claim->body, AUDIENCE_PUBLIC, add_finding, errors);
+        if (errors && slash)
+            (void)record_check(claim->kind, claim->id, claim->body, slash + 1, add_finding, errors);
     }
 }
 

@@ -8,6 +8,7 @@
  */
 #include "daemon/store/feeds_internal.h"
 #include "daemon/store/subject_internal.h"
+#include "protocol/identity.h"
 #include "protocol/json.h"
 
 #include <openssl/rand.h>
@@ -160,6 +161,27 @@ static struct span span_of(const char *text)
     return (struct span){.data = text, .size = text != NULL ? strlen(text) : 0};
 }
 
+/* [ENTRY-15] A new claim with personal data has a random id, so that no hash that is kept confirms a guess. Made of no guess, and thus
+ * allowed: a source's confirmation [ID-8], and what two random ids have to do with each other [ID-7]. */
+static int check_id(const struct own_claim *claim, struct fault *fault)
+{
+    char pair[UUID_TEXT_SIZE + 1];
+    if (!claim->salted || claim->op != ENTRY_ASSERT || uuid_is_random(claim->id) ||
+        strcmp(claim->kind, "confirmation") == 0)
+        return KAART_OK;
+    if (strcmp(claim->kind, "relation") == 0 && claim->body) {
+        cJSON *body = json_parse(claim->body, strlen(claim->body), NULL);
+        const char *from = json_get_string(body, "from_id"), *to = json_get_string(body, "to_id");
+        bool named = from && to && identity_of_pair(from, to, pair) == KAART_OK && strcmp(pair, claim->id) == 0;
+        cJSON_Delete(body);
+        if (named)
+            return KAART_OK;
+    }
+    return fault_set(fault, KAART_INVALID,
+                     "the id can be guessed: a professional, and every record in a restricted feed, has a random "
+                     "one; give it one (uuidgen) and keep it [ENTRY-15]");
+}
+
 /* The envelope of a claim; `salt` is its buffer. KAART_INVALID: a name that cannot be one. */
 static int envelope_of(const struct own_claim *claim, uint64_t seq, int64_t at_ms,
                        char salt[SALT_BYTES * 2 + 1], struct entry *out, struct fault *fault)
@@ -270,6 +292,8 @@ static int take_allowed(struct append *append, const struct own_claim *claim, st
         else if (code != KAART_OK)
             goto done;
     }
+    if (code == KAART_OK && old_line == NULL)
+        code = check_id(claim, &result->fault);
     if (code != KAART_OK) {
         result->outcome = OWN_REFUSED;
         code = KAART_OK;
