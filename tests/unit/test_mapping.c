@@ -392,6 +392,13 @@ static void test_identities(void **state)
     map_row(mapping, "{'id':'A','name':'Y','form':'eenmanszaak'}", &output);
     assert_string_equal(output.records[0].id, personal);
     mapping_output_clear(&output);
+    /* for a restricted feed all ids are so [ENTRY-15] */
+    context.restricted = true;
+    map_row(mapping, "{'id':'A','name':'X','kvk':'90000011'}", &output);
+    assert_string_equal(output.records[0].id, personal);
+    assert_true(uuid_is_random(output.records[0].id));
+    mapping_output_clear(&output);
+    context.restricted = false;
     mapping_free(mapping);
 }
 
