@@ -11,7 +11,7 @@
  *         |               |                             +--> (full)   the feed's row changes generation; the old one is deleted in batches
  *         +---------------+------> stage_drop           +--> refused: nothing changed, the stage is gone
  *
- * Dead means gone: rows of dead entries are deleted under secure_delete. Own entries, tree nodes and the signed checkpoint are
+ * Dead means gone: a dead entry's line is overwritten in place (lines.c says why deleting is not enough). Own entries, tree nodes and the signed checkpoint are
  * one transaction; then the own-head copy is synced; only then readers see it (feeds_read_begin waits for that).
  */
 #ifndef KAARTD_STORE_FEEDS_H
