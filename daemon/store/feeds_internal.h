@@ -5,10 +5,14 @@
  *
  *   feed        a feed's name, its visible generation and its head
  *   generation  numbers, never used twice; `doomed` ones are deleted piece by piece (tidy.c)
- *   entry       generation, seq -> key, op, leaf, and the row that holds the line. Small rows: a commit, a
- * tree and the check for "only death" read these alone, and to copy one is cheap line        the exact bytes.
- * Written once, never moved node        generation, (height, index) -> hash: the stored nodes of the state
- * tree stage       a transfer that waits for its end or its resumption value       the shells' memory
+ *   entry       generation, seq -> key, op, leaf, and the slot that holds the line. Small rows: a commit, a tree and the check for "only
+ *               death" read these alone, and to copy one is cheap
+ *   line        the exact bytes, in slots that never move (lines.c); `free` and `dead` list slots
+ *   node        generation, (height, index) -> hash: the stored nodes of the state tree
+ *   stage       a transfer that waits for its end or its resumption
+ *   review      what residents submitted (review.c)
+ *   blocked     keyed hashes of what was erased at somebody's request (subject.c)
+ *   value       the shells' memory
  */
 #ifndef KAARTD_STORE_FEEDS_INTERNAL_H
 #define KAARTD_STORE_FEEDS_INTERNAL_H

@@ -2,8 +2,8 @@
  * publication.c - committed is not yet published: readers see a state of an own feed only once the own-head
  * copy has it. [GUARD-1]
  *
- *     writer:  BEGIN .. sign .. [write and sync COPY.new] | lock | COMMIT | rename COPY.new, sync directory |
- * unlock reader:                                             | waits for the lock |  BEGIN and first read
+ *     writer:  BEGIN .. sign .. [write and sync COPY.new] | lock | COMMIT | rename COPY.new, sync directory | unlock
+ *     reader:                                             | waits for the lock                              | BEGIN, first read
  *
  * What can fail for want of space (COPY.new) fails before the commit, and everything is rolled back. If the
  * rename fails after it, own feeds are withheld from readers until a later attempt succeeds. A crash between

@@ -1,11 +1,9 @@
 /*
  * tidy.c - clean-up in idle time, in pieces that hold the writer for some milliseconds.
  *
- *     lines left for later -> doomed generations -> stages that lead nowhere -> an own-head copy that lags ->
- * the log
+ *     lines left for later -> doomed generations -> stages that lead nowhere -> an own-head copy that lags -> the log
  *
- * Rows are deleted under secure_delete, which overwrites them; the log, that may still hold them, is cut at
- * the end.
+ * Lines are overwritten (lines.c), small rows deleted under secure_delete; the log, that may still hold them, is cut at the end.
  */
 #include "daemon/store/feeds_internal.h"
 
