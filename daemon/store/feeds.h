@@ -37,14 +37,14 @@ void feeds_close(struct feeds *feeds);
 
 /* A feed as held now. */
 struct feed_head {
-    int64_t id;                /* row id, stable for the database's life */
+    int64_t id; /* row id, stable for the database's life */
     bool own;
-    bool held;                 /* a first state is visible; otherwise only `checkpoint.feed` is set */
+    bool held; /* a first state is visible; otherwise only `checkpoint.feed` is set */
     uint32_t generation;
     struct checkpoint checkpoint;
     char note[NOTE_SIZE_MAX + 1]; /* the exact bytes, NUL added */
     size_t note_size;
-    char frozen[256];          /* reason in words; empty: not frozen */
+    char frozen[256]; /* reason in words; empty: not frozen */
 };
 
 /* KAART_UNKNOWN where the feed has no row. */
@@ -60,7 +60,7 @@ struct feeds_page {
     char *bytes;
     size_t size;
     size_t entries;
-    bool last;             /* ends with the checkpoint, not with next */
+    bool last;                    /* ends with the checkpoint, not with next */
     struct checkpoint checkpoint; /* the head at the moment of the read */
     char etag[HASH_SIZE * 2 + 5]; /* W/"hex of SHA-256 of the note" */
 };
@@ -79,8 +79,8 @@ int feeds_entries(struct feeds *feeds, int64_t feed_id, uint32_t generation, uin
 int feeds_entry_at(struct feeds *feeds, int64_t feed_id, uint32_t generation, uint64_t seq, struct hash *leaf,
                    char **line, size_t *size, struct fault *fault);
 /* The live entry under a key of a feed; KAART_UNKNOWN if none. *line is malloc'ed. */
-int feeds_entry_by_key(struct feeds *feeds, const char *name, const struct entry_key *key, uint64_t *seq, char **line,
-                       size_t *size, struct fault *fault);
+int feeds_entry_by_key(struct feeds *feeds, const char *name, const struct entry_key *key, uint64_t *seq,
+                       char **line, size_t *size, struct fault *fault);
 /* A position's siblings in the visible tree, with the head from the same read. */
 int feeds_path(struct feeds *feeds, const char *name, uint64_t seq, struct hash siblings[TREE_HEIGHT],
                struct feed_head *head, struct fault *fault);
@@ -91,15 +91,22 @@ int feeds_path(struct feeds *feeds, const char *name, uint64_t seq, struct hash 
 struct own_claim {
     enum entry_op op;
     const char *kind, *id, *source, *role;
-    const char *areas;         /* JSON array, or NULL */
-    const char *on_behalf_of;  /* UUID, or NULL */
-    const char *body;          /* JSON object without needless white space; NULL unless assert */
-    int32_t verified;          /* DAY_NONE: none */
-    int32_t missing_since;     /* DAY_NONE: none */
-    bool salted;               /* personal data: add 128 random bits */
-    bool renew;                /* write even if nothing but `verified` changed; otherwise such a claim is unchanged */
+    const char *areas;        /* JSON array, or NULL */
+    const char *on_behalf_of; /* UUID, or NULL */
+    const char *body;         /* JSON object without needless white space; NULL unless assert */
+    int32_t verified;         /* DAY_NONE: none */
+    int32_t missing_since;    /* DAY_NONE: none */
+    bool salted;              /* personal data: add 128 random bits */
+    bool renew; /* write even if nothing but `verified` changed; otherwise such a claim is unchanged */
 };
-enum own_outcome { OWN_ADDED, OWN_CHANGED, OWN_UNCHANGED, OWN_RETRACTED, OWN_ABSENT /* nothing to retract */, OWN_REFUSED };
+enum own_outcome {
+    OWN_ADDED,
+    OWN_CHANGED,
+    OWN_UNCHANGED,
+    OWN_RETRACTED,
+    OWN_ABSENT /* nothing to retract */,
+    OWN_REFUSED
+};
 struct own_result {
     enum own_outcome outcome;
     uint64_t seq;
@@ -124,14 +131,16 @@ int feeds_heartbeat(struct feeds *feeds, const char *name, const struct signing_
 /* ---- the own-head guard's hands ---- */
 
 /* The newest note in the own-head copy for an own feed. KAART_UNKNOWN: no copy has it; KAART_IO: unreadable. */
-int feeds_own_head_copy(struct feeds *feeds, const char *name, char **note, size_t *size, struct fault *fault);
+int feeds_own_head_copy(struct feeds *feeds, const char *name, char **note, size_t *size,
+                        struct fault *fault);
 /* Signing own feeds is refused until this says yes (per feed); `reason` is shown meanwhile. */
 void feeds_allow_signing(struct feeds *feeds, const char *name, bool allowed, const char *reason);
 /* The mark of a clean shutdown: set at the end, read and cleared by the first call after opening. */
 int feeds_mark_clean(struct feeds *feeds, struct fault *fault);
 int feeds_take_clean(struct feeds *feeds, bool *clean, struct fault *fault);
 /* Freezes a feed at the state held ("" thaws). `proof` (may be NULL) is kept: text for kaartctl verify. */
-int feeds_freeze(struct feeds *feeds, const char *name, const char *reason, const char *proof, struct fault *fault);
+int feeds_freeze(struct feeds *feeds, const char *name, const char *reason, const char *proof,
+                 struct fault *fault);
 
 /* The proof that was kept when the feed froze (also after it thawed). *proof malloc'ed; KAART_UNKNOWN: none. */
 int feeds_proof(struct feeds *feeds, const char *name, char **proof, struct fault *fault);
@@ -142,26 +151,27 @@ struct stage;
 
 /* What a transfer is to become. */
 struct stage_plan {
-    const char *feed;      /* "origin/audience" */
-    const char *source;    /* the peer it comes from */
-    bool full;             /* a new generation, or a delta on the held one */
+    const char *feed;   /* "origin/audience" */
+    const char *source; /* the peer it comes from */
+    bool full;          /* a new generation, or a delta on the held one */
     uint64_t epoch;
-    uint64_t since;        /* 0 for full; held size for a delta */
-    uint64_t entries_max;  /* bound on what is taken, 0: none */
+    uint64_t since;       /* 0 for full; held size for a delta */
+    uint64_t entries_max; /* bound on what is taken, 0: none */
 };
 /* Opens the stage of (feed, source), or goes on with the one left there (also after a restart) if it fits the plan and is still based on
  * the held state. *since is where to ask from. A stage with another plan is dropped first. */
-int stage_open(struct feeds *feeds, const struct stage_plan *plan, struct stage **out, uint64_t *since, struct fault *fault);
+int stage_open(struct feeds *feeds, const struct stage_plan *plan, struct stage **out, uint64_t *since,
+               struct fault *fault);
 
 /* Takes bytes of a stream response as they come: checks, hashes, stores, in bounded transactions. After a fault the stage can only be dropped. */
 int stage_write(struct stage *stage, const char *bytes, size_t size, struct fault *fault);
 /* The end of one response. *next: ask again with this since; or *note (borrowed until the stage is written or freed) when it reached the head. */
 struct stage_progress {
-    bool complete;       /* a checkpoint line came */
-    uint64_t next;       /* since of the next request, if not complete */
+    bool complete; /* a checkpoint line came */
+    uint64_t next; /* since of the next request, if not complete */
     const char *note;
     size_t note_size;
-    uint64_t entries;    /* staged so far */
+    uint64_t entries; /* staged so far */
 };
 int stage_end_response(struct stage *stage, struct stage_progress *progress, struct fault *fault);
 

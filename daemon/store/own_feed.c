@@ -172,14 +172,16 @@ static int check_id(const struct own_claim *claim, struct fault *fault)
     if (strcmp(claim->kind, "relation") == 0 && claim->body) {
         cJSON *body = json_parse(claim->body, strlen(claim->body), NULL);
         const char *from = json_get_string(body, "from_id"), *to = json_get_string(body, "to_id");
-        bool named = from && to && identity_of_pair(from, to, pair) == KAART_OK && strcmp(pair, claim->id) == 0;
+        bool named =
+            from && to && identity_of_pair(from, to, pair) == KAART_OK && strcmp(pair, claim->id) == 0;
         cJSON_Delete(body);
         if (named)
             return KAART_OK;
     }
-    return fault_set(fault, KAART_INVALID,
-                     "the id can be guessed: a professional, and every record in a restricted feed, has a random "
-                     "one; give it one (uuidgen) and keep it [ENTRY-15]");
+    return fault_set(
+        fault, KAART_INVALID,
+        "the id can be guessed: a professional, and every record in a restricted feed, has a random "
+        "one; give it one (uuidgen) and keep it [ENTRY-15]");
 }
 
 /* The envelope of a claim; `salt` is its buffer. KAART_INVALID: a name that cannot be one. */
