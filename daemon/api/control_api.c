@@ -30,6 +30,7 @@
 #include "daemon/audience_config.h"
 #include "daemon/source/sources.h"
 #include "daemon/store/feeds.h"
+#include "daemon/store/review.h"
 #include "daemon/sync/sync.h"
 #include "protocol/record.h"
 #include "protocol/syntax.h"
@@ -243,8 +244,12 @@ static int fill_maps(struct node_readers *readers, cJSON *maps, struct fault *fa
 static void run_status(struct node_readers *readers, struct control_job *job)
 {
     cJSON *map = NULL;
+    uint64_t waiting = 0;
     job->code = feeds_list(readers->feeds, add_feed, cJSON_GetObjectItemCaseSensitive(job->result, "feeds"),
                            &job->fault);
+    if (job->code == 0)
+        job->code = review_waiting(readers->feeds, &waiting, &job->fault);
+    cJSON_AddNumberToObject(job->result, "reviewWaiting", (double)waiting);
     if (job->code == 0)
         job->code = map_status(readers->map, &map, &job->fault);
     if (map)

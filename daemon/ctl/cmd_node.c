@@ -443,7 +443,11 @@ int ctl_status(struct ctl *ctl, const struct ctl_command *command, int argc, cha
     for (const cJSON *map = first(json_get(status, "maps")); map; map = map->next)
         print_map(map);
     printf("peers     %s\n", ctl_member(status, "peers", number));
-    printf("sources   %s\n\n", ctl_member(status, "sources", number));
+    printf("sources   %s\n", ctl_member(status, "sources", number));
+    const cJSON *waiting = json_get(status, "reviewWaiting");
+    if (cJSON_IsNumber(waiting) && waiting->valuedouble > 0)
+        printf("review    %s to decide: kaartctl review list\n", ctl_count(waiting->valuedouble, number));
+    putchar('\n');
     print_feeds(json_get(status, "feeds"));
     cJSON_Delete(status);
     return CTL_DONE;

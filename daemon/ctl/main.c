@@ -78,10 +78,10 @@ static const char put_help[] =
                   "source says nothing about it any more. FIELD=null says that there is none.\n";
 
 static const char review_help[] =
-    "  submit FILE|-        queues the records of a file, in role resident, and prints\n"
-    "                       their numbers\n"
-    "    --submitter TEXT   who submits, to the program that does; only a keyed hash of\n"
-    "                       it is kept, until it is decided\n"
+    "  submit FILE|-        queues the records of a file, in role resident, and\n"
+    "                       prints their numbers\n"
+    "    --submitter TEXT   who submits, to the program that does; only a keyed hash\n"
+    "                       of it is kept, until it is decided\n"
     "    --kind KIND, --areas GM0356,.., --feed AUDIENCE, --dry-run  as for import\n"
     "  list [--all]         what waits; with --all, what was decided too\n"
     "  show NUMBER          the claim, what the map says now, and what would change;\n"

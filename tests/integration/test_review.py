@@ -98,6 +98,14 @@ class Review(unittest.TestCase):
                 "body": {"type": "should-link", "from_id": record["id"], "to_id": organisation(1)["id"], "description": "zelfde gebouw"}}
         numbers = [self.submit({"kind": "organization", "id": record["id"], "body": {"partial": True, "email": f"{who}@example.org"}}, who)
                    for who in ("anna", "bert")] + [self.submit(link, "anna")]
+        self.assertEqual(self.node.json("status")["reviewWaiting"], len(self.node.json("review", "list")))
+        self.run_ctl("review", "approve", numbers[0])
+        self.nodes.wait(lambda: self.node.json("get", record["id"])["record"].get("email") == "anna@example.org", what="the first address")
+        [field] = self.show(numbers[1])["preview"]["fields"]
+        self.assertEqual((field["effect"], field["now"], field["said"], field["then"]), ("changes", "anna@example.org", "bert@example.org", "bert@example.org"))
+        same = self.submit({"kind": "organization", "id": record["id"], "body": {"partial": True, "email": "anna@example.org"}}, "carla")
+        [field] = self.show(same)["preview"]["fields"]
+        self.assertEqual(field["effect"], "same")
         self.run_ctl("review", "approve", *numbers)
         claims = self.claims(record["id"])
         self.assertEqual([claims[f"resident-{number}"]["body"]["email"] for number in numbers[:2]], ["anna@example.org", "bert@example.org"])
