@@ -84,7 +84,9 @@ static int run_list(struct review *review)
     double waiting = 0;
     char number[32];
     cJSON *list = cJSON_CreateArray();
-    int code = list ? ask_list(review, list, &waiting) : ctl_say(CTL_FAILED, "out of memory");
+    if (!list)
+        return ctl_say(CTL_FAILED, "out of memory");
+    int code = ask_list(review, list, &waiting);
     if (code == CTL_DONE && review->ctl->json)
         return ctl_print_json(list);
     if (code == CTL_DONE) {

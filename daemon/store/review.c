@@ -258,7 +258,7 @@ static int read_row(struct feeds *feeds, sqlite3_stmt *statement, struct submiss
                     struct fault *fault)
 {
     struct hash hash;
-    size_t size;
+    size_t size = 0;
     memset(out, 0, sizeof(*out));
     out->number = column_number(statement, 0);
     out->state = (enum review_state)sqlite3_column_int(statement, 1);
