@@ -62,7 +62,7 @@ static void print_others(const cJSON *answer, bool dry_run)
     const cJSON *ask = json_get(answer, "ask");
     bool own = false;
     for (const cJSON *match = json_get(answer, "matches")->child; match; match = match->next)
-        own = own || cJSON_IsTrue(json_get(match, "own"));
+        own = own || (cJSON_IsTrue(json_get(match, "own")) && !json_get(match, "submission"));
     if (ask && ask->child) {
         printf("\nOnly their origin can erase the others' claims; ask:");
         for (const cJSON *origin = ask->child; origin; origin = origin->next)

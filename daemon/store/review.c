@@ -7,6 +7,7 @@
  */
 #include "daemon/store/review.h"
 #include "daemon/store/feeds_internal.h"
+#include "daemon/store/subject_internal.h"
 #include "protocol/record.h"
 #include "protocol/syntax.h"
 
@@ -189,6 +190,26 @@ static char *wrap_claim(const struct review_claim *claim)
     return text;
 }
 
+/* What was erased at somebody's request does not come back this way: the words without it. *text malloc'ed. */
+static int wrap_allowed(struct feeds *feeds, const struct review_claim *claim, char **text,
+                        struct fault *fault)
+{
+    enum subject_action action;
+    char *kept = NULL;
+    struct review_claim allowed = *claim;
+    int code = subject_filter(feeds, claim->body, &kept, &action, fault);
+    if (code == KAART_OK && action == SUBJECT_ALL)
+        code = fault_set(fault, KAART_INVALID,
+                         "it holds what was erased at somebody's request, and is not taken again");
+    if (code != KAART_OK)
+        return code;
+    if (kept != NULL)
+        allowed.body = kept;
+    *text = wrap_claim(&allowed);
+    free(kept);
+    return *text != NULL ? KAART_OK : fault_set(fault, KAART_NOMEM, "no memory");
+}
+
 int review_submit(struct feeds *feeds, const struct review_claim *claim, const char *submitter,
                   int64_t now_ms, uint64_t *number, struct fault *fault)
 {
@@ -204,9 +225,10 @@ int review_submit(struct feeds *feeds, const struct review_claim *claim, const c
     int code = submitter_hash(feeds, submitter, &hash, fault);
     if (code != KAART_OK)
         return code;
-    char *text = wrap_claim(claim);
-    if (text == NULL)
-        return fault_set(fault, KAART_NOMEM, "no memory");
+    char *text = NULL;
+    code = wrap_allowed(feeds, claim, &text, fault);
+    if (code != KAART_OK)
+        return code;
     code = transaction_begin(feeds, fault);
     if (code != KAART_OK)
         goto done;

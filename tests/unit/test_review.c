@@ -2,6 +2,7 @@
 #include "store_fixture.h"
 
 #include "daemon/store/review.h"
+#include "daemon/store/subject.h"
 #include "protocol/json.h"
 
 #include <sqlite3.h>
@@ -316,6 +317,42 @@ static void a_number_of_a_restored_queue_replaces_nothing(void **state)
     free(line);
 }
 
+/* A person in the queue is found there and erased, and does not come in again. */
+static void a_person_is_erased_from_the_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct subject_question question = {.text = "Anna Verzonnen"};
+    struct subject_keys keys = {.feed = FEED, .keys = {fixture->key}, .key_count = 1};
+    cJSON *report = NULL;
+    uint64_t number =
+                 submit(fixture, 1, "{\"contacts\":[{\"name\":\"Anna Verzonnen\"}],\"name\":\"A\"}", "a"),
+             other = submit(fixture, 2, "{\"name\":\"B\"}", "a");
+    assert_ok(subject_find(fixture->feeds, &question, &report, &fault));
+    const cJSON *match = json_get(report, "matches")->child;
+    assert_non_null(match);
+    assert_null(match->next);
+    assert_int_equal(json_get(match, "submission")->valueint, number);
+    assert_string_equal(json_get_string(match, "action"), "reject");
+    assert_string_equal(json_get(match, "fields")->child->valuestring, "/contacts/0/name");
+    cJSON_Delete(report);
+    assert_int_equal(state_of(fixture, number), REVIEW_WAITING);
+    assert_ok(subject_erase(fixture->feeds, &question, &keys, 1, NOW_MS, &report, &fault));
+    cJSON_Delete(report);
+    assert_int_equal(state_of(fixture, number), REVIEW_REJECTED);
+    assert_int_equal(state_of(fixture, other), REVIEW_WAITING);
+    assert_false(on_disk(fixture, "Verzonnen"));
+    assert_int_equal(submit_at(fixture, 1, "{\"name\":\"anna verzonnen\"}", "a", NOW_MS, &number),
+                     KAART_INVALID);
+    number =
+        submit(fixture, 1,
+               "{\"name\":\"A\",\"contacts\":[{\"name\":\"Anna Verzonnen\"},{\"title\":\"Balie\"}]}", "a");
+    struct submission submission;
+    assert_ok(review_get(fixture->feeds, number, &submission, &fault));
+    assert_memory_equal(submission.body.data, "{\"name\":\"A\",\"contacts\":[{\"title\":\"Balie\"}]}",
+                        submission.body.size);
+    submission_clear(&submission);
+}
+
 static int collect(void *context, const struct submission *submission)
 {
     uint64_t *sum = context;
@@ -354,6 +391,7 @@ int main(void)
         TEST(what_may_not_be_signed_waits_on),
         TEST(a_crash_is_settled),
         TEST(a_number_of_a_restored_queue_replaces_nothing),
+        TEST(a_person_is_erased_from_the_queue),
         TEST(lists_go_on_where_they_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
