@@ -46,6 +46,9 @@ class Audience(unittest.TestCase):
     def exported(self, node, *options):
         return node.ctl("export", *options)
 
+    def claim_set(self, node):
+        return node.json("status")["map"].get("claimSet", node.name)
+
     def check_maps(self, node):
         """The person is in the professionals' map only, the organisation in the public one only."""
         place = organisation(1)["id"]
@@ -86,6 +89,8 @@ class Audience(unittest.TestCase):
             node.start()
         self.say([organisation(1)], "public")
         self.nodes.wait(lambda: self.found(self.nieuwegein) == [organisation(1)["id"]], what="the organisation at Nieuwegein")
+        self.houten.ctl("sync", "--wait")  # Nieuwegein's own feed, still empty, is among its claims too
+        self.nodes.wait(lambda: self.claim_set(self.houten) == self.claim_set(self.nieuwegein), what="the same public claims at both")
         before = [node.json("status")["maps"]["public"] for node in (self.houten, self.nieuwegein)]
         self.say([PERSON], "professionals")
         for node, public in zip((self.houten, self.nieuwegein), before):
