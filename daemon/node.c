@@ -70,11 +70,16 @@ uint32_t node_random32(void)
     return value;
 }
 
-void node_feed_changed(struct node *node, const char *feed)
+void node_maps_due(struct node *node)
 {
     struct running_node *running = whole(node);
     if (running->follower != NULL)
         follower_kick(running->follower);
+}
+
+void node_feed_changed(struct node *node, const char *feed)
+{
+    node_maps_due(node);
     if (node->sync != NULL)
         sync_feed_changed(node->sync, feed);
 }

@@ -66,4 +66,7 @@ uint32_t node_random32(void); /* for jitter; not for keys */
  * their hints. Called by whoever saw its writer job succeed. */
 void node_feed_changed(struct node *node, const char *feed);
 
+/* The maps have to be looked at again, though no feed changed. */
+void node_maps_due(struct node *node);
+
 #endif

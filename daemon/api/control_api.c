@@ -6,6 +6,7 @@
  *   POST feeds/{audience}/sign          the operator decides that an own feed may be signed
  *   GET  peers                          sync_status
  *   POST sync?peer=                     pull now
+ *   POST rebuild                        the maps anew from the feeds                       control_rebuild.c
  *   GET  sources                        sources_status
  *   POST sources/{name}/run?dryRun=     one run; answers with its report
  *   POST sources/{name}/accept?run=     what the fuse held back
@@ -555,6 +556,12 @@ static void get_stale(struct node *node, struct http_exchange *exchange, const c
     control_stale(node, exchange);
 }
 
+static void post_rebuild(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_rebuild(node, exchange);
+}
+
 static void get_export(struct node *node, struct http_exchange *exchange, const char *argument)
 {
     (void)argument;
@@ -616,6 +623,7 @@ static const struct route routes[] = {
     {"POST", "feeds/", "/sign", post_sign},
     {"GET", "peers", NULL, get_peers},
     {"POST", "sync", NULL, post_sync},
+    {"POST", "rebuild", NULL, post_rebuild},
     {"GET", "sources", NULL, get_sources},
     {"POST", "sources/", "/run", post_source_run},
     {"POST", "sources/", "/accept", post_source_accept},

@@ -50,6 +50,7 @@ void control_problem(struct http_exchange *exchange, int code, const char *detai
 void control_import(struct node *node, struct http_exchange *exchange);
 void control_export(struct node *node, struct http_exchange *exchange);
 void control_proof(struct node *node, struct http_exchange *exchange);
+void control_rebuild(struct node *node, struct http_exchange *exchange);
 void control_review_list(struct node *node, struct http_exchange *exchange);
 void control_review_show(struct node *node, struct http_exchange *exchange, const char *number);
 void control_review_decide(struct node *node, struct http_exchange *exchange, bool approving);

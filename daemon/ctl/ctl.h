@@ -59,6 +59,7 @@ CTL_RUN(ctl_export);
 CTL_RUN(ctl_feeds);
 CTL_RUN(ctl_peers);
 CTL_RUN(ctl_sync);
+CTL_RUN(ctl_rebuild);
 CTL_RUN(ctl_sources);
 CTL_RUN(ctl_source);
 CTL_RUN(ctl_sign);

@@ -24,7 +24,8 @@
 static const char status_help[] = AUDIENCE_OPTION("  ");
 
 /* get and why */
-static const char record_help[] = "  --kind KIND      where several records have this id\n" AUDIENCE_OPTION("  ");
+static const char record_help[] =
+    "  --kind KIND      where several records have this id\n" AUDIENCE_OPTION("  ");
 
 static const char export_help[] = "  --kind KIND      only these\n" AUDIENCE_OPTION("  ");
 
@@ -122,10 +123,12 @@ static const char subject_help[] =
     "the values are kept, so that the next import, source run or sync does not bring\n"
     "them back.\n";
 
-static const char search_help[] = "  --kind KIND      only these\n"
-                                  "  --limit N        at most so many (default: 20)\n"
-                                  "  --offset N       pass over the first N\n" AUDIENCE_OPTION("  ") "\n"
-                                  "Words may be begun only (wijk finds wijkteam); accents do not matter.\n";
+static const char search_help[] =
+    "  --kind KIND      only these\n"
+    "  --limit N        at most so many (default: 20)\n"
+    "  --offset N       pass over the first N\n" AUDIENCE_OPTION(
+        "  ") "\n"
+              "Words may be begun only (wijk finds wijkteam); accents do not matter.\n";
 
 static const char sign_help[] =
     "After a start, a node compares the newest head of its own feeds with what its\n"
@@ -134,6 +137,13 @@ static const char sign_help[] =
     "signed, decide here; where something speaks against it, it says so and waits on.\n"
     "\n"
     "  AUDIENCE   of the feed, as in public\n";
+
+static const char rebuild_help[] =
+    "  --wait   until it is done\n"
+    "\n"
+    "The map is derived from the feeds, so nothing can be lost. Meanwhile readers see\n"
+    "the part that is ready: some seconds at 100,000 records. Only needed after a\n"
+    "fault of map.db that was not noticed by itself.\n";
 
 static const char sync_help[] = "  --wait             until it is done; exit code 1 if a peer could not be\n"
                                 "                     followed\n"
@@ -169,9 +179,10 @@ static const char conflicts_help[] =
     "                  status)\n"
     "  --about ORIGIN  only where that node (as in houten.example) says something\n"
     "                  else than others do\n"
-    "  --limit N       at most so many (default: 100)\n" AUDIENCE_OPTION(" ") "\n"
-    "First come those that nobody's rank decided: there the later word won. Each has\n"
-    "the command that settles it for this node's map and for all who follow it.\n";
+    "  --limit N       at most so many (default: 100)\n" AUDIENCE_OPTION(
+        " ") "\n"
+             "First come those that nobody's rank decided: there the later word won. Each has\n"
+             "the command that settles it for this node's map and for all who follow it.\n";
 
 static const char pin_help[] =
     "  GROUP           identity, place, contact, hours, access, description,\n"
@@ -190,10 +201,12 @@ static const char pin_help[] =
 
 static const char unpin_help[] = "  --feed AUDIENCE in which of the node's feeds (default: public)\n";
 
-static const char stale_help[] = "  --older-than T  12mo, 90d, 1y, or a day (default: 12 months)\n"
-                                 "  --origin NAME   what another node supplies (default: this node)\n"
-                                 "  --limit N       at most so many (default: 100)\n" AUDIENCE_OPTION(" ") "\n"
-                                 "Longest ago first. `kaartctl confirm ID` renews without changing.\n";
+static const char stale_help[] =
+    "  --older-than T  12mo, 90d, 1y, or a day (default: 12 months)\n"
+    "  --origin NAME   what another node supplies (default: this node)\n"
+    "  --limit N       at most so many (default: 100)\n" AUDIENCE_OPTION(
+        " ") "\n"
+             "Longest ago first. `kaartctl confirm ID` renews without changing.\n";
 
 static const char confirm_help[] =
     "  --source NAME   whose claim (default: editor)\n"
@@ -258,12 +271,12 @@ const struct ctl_command ctl_commands[] = {
      retract_help, ctl_retract},
     {"review", "list [--all] | show NUMBER | approve NUMBER... | reject NUMBER --reason TEXT | submit FILE|-",
      "What residents submitted: shows it, and lets editors decide.", review_help, ctl_review},
-    {"erase", "KIND ID [--source NAME] [--yes]", "Erases what this node says about a record, for reasons of law.",
-     erase_help, ctl_erase},
-    {"subject", "find TEXT | erase TEXT [--yes] | allow TEXT", "Finds a person in everything that is held, and forgets them.",
-     subject_help, ctl_subject},
-    {"get", "ID [--kind KIND] [--audience NAME]", "Shows a record as it is resolved, and from whom each field is.",
-     record_help, ctl_get},
+    {"erase", "KIND ID [--source NAME] [--yes]",
+     "Erases what this node says about a record, for reasons of law.", erase_help, ctl_erase},
+    {"subject", "find TEXT | erase TEXT [--yes] | allow TEXT",
+     "Finds a person in everything that is held, and forgets them.", subject_help, ctl_subject},
+    {"get", "ID [--kind KIND] [--audience NAME]",
+     "Shows a record as it is resolved, and from whom each field is.", record_help, ctl_get},
     {"why", "ID [--kind KIND] [--audience NAME]",
      "Shows who says each field, which rule decided, and what others say.", record_help, ctl_why},
     {"conflicts", "[--group GROUP] [--about ORIGIN] [--limit N] [--audience NAME]",
@@ -295,6 +308,7 @@ const struct ctl_command ctl_commands[] = {
     {"prove", "ID [--kind KIND] [--feed FEED] [--source NAME] | FEED",
      "Writes a proof of one claim that needs no trust in who shows it.", prove_help, ctl_prove},
     {"verify", "FILE|- [--key KEY]", "Checks a proof.", verify_help, ctl_verify},
+    {"rebuild", "[--wait]", "Makes the map again from the feeds.", rebuild_help, ctl_rebuild},
     {0},
 };
 

@@ -477,6 +477,11 @@ int map_begin_anew(struct map *map, struct fault *fault)
     return code ? code : open_database(map, &fits, fault);
 }
 
+int map_rebuild(struct map *map, struct fault *fault)
+{
+    return map_begin_anew(map, fault);
+}
+
 int map_refresh(struct map *map, struct fault *fault)
 {
     struct stat status;

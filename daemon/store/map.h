@@ -30,6 +30,9 @@ void map_close(struct map *map);
 int map_follow(struct map *map, const struct policy *policy, int32_t day, size_t limit, bool *more,
                struct fault *fault);
 
+/* Throws the map away (writing connection): map_follow then makes it again from the feeds, exactly as it was. */
+int map_rebuild(struct map *map, struct fault *fault);
+
 /* ---- reading; all results are new cJSON the caller deletes; KAART_UNKNOWN where there is no such record ---- */
 
 /* {"kind","id","record":{resolved members},"provenance":{field:{"feed","source","role","at","verified","stale","rule"}},"missingSince",...}; kind NULL: whatever has the id. */
