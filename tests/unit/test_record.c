@@ -15,7 +15,7 @@
 
 #define ID "0b6e3a52-9a3c-4f64-8d0b-3a1f0e0c9a11"
 #define OTHER "0b6e3a52-9a3c-4f64-8d0b-3a1f0e0c9a12"
-#define HSDS "/work/shared/data/hsds-3.0/examples/"
+#define HSDS "../shared/data/hsds-3.0/examples/"
 
 /* Findings as text: "E /pointer message\n" or "W ...". */
 struct findings {
