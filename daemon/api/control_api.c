@@ -17,6 +17,9 @@
  *   GET  search?q=&kind=&limit=&offset=
  *   GET  conflicts?group=&about=&limit=   where claims differ                                    control_edit.c
  *   GET  stale?before=&origin=&limit=     what was confirmed too long ago                        control_edit.c
+ *   GET  link?alias=&main=              what to say so that two records are one                  control_link.c
+ *   GET  unlink?one=&other=             what to say so that they are two                         control_link.c
+ *   GET  duplicates?kind=&limit=        records that could be one                                control_link.c
  *   GET  export?kind=                   every resolved record, NDJSON                       control_export.c
  *
  * Whatever reads a map takes audience=; without it, that is the public one [RES-2]. Restricted maps are answered here only.
@@ -562,6 +565,24 @@ static void post_rebuild(struct node *node, struct http_exchange *exchange, cons
     control_rebuild(node, exchange);
 }
 
+static void get_link(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_link(node, exchange);
+}
+
+static void get_unlink(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_unlink(node, exchange);
+}
+
+static void get_duplicates(struct node *node, struct http_exchange *exchange, const char *argument)
+{
+    (void)argument;
+    control_duplicates(node, exchange);
+}
+
 static void get_export(struct node *node, struct http_exchange *exchange, const char *argument)
 {
     (void)argument;
@@ -635,6 +656,9 @@ static const struct route routes[] = {
     {"GET", "export", NULL, get_export},
     {"GET", "conflicts", NULL, get_conflicts},
     {"GET", "stale", NULL, get_stale},
+    {"GET", "link", NULL, get_link},
+    {"GET", "unlink", NULL, get_unlink},
+    {"GET", "duplicates", NULL, get_duplicates},
     {"POST", "import", NULL, post_import},
     {"GET", "policy", NULL, get_policy},
     {"POST", "policy/diff", NULL, post_policy_diff},

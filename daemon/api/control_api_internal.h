@@ -60,5 +60,8 @@ void control_stale(struct node *node, struct http_exchange *exchange);
 void control_policy(struct node *node, struct http_exchange *exchange);
 void control_policy_sums(struct node *node, struct http_exchange *exchange);
 void control_policy_diff(struct node *node, struct http_exchange *exchange);
+void control_link(struct node *node, struct http_exchange *exchange);
+void control_unlink(struct node *node, struct http_exchange *exchange);
+void control_duplicates(struct node *node, struct http_exchange *exchange);
 
 #endif

@@ -321,6 +321,19 @@ static void add_field_row(struct ctl_table *table, const cJSON *member, const cJ
     free(value);
 }
 
+/* Of a merged record: that the id that was asked for is another one's now, and whose words it is made of [LINK-3]. */
+static void print_parts(const cJSON *answer)
+{
+    const char *asked = json_get_string(answer, "mergedFrom"), *id = json_get_string(answer, "id");
+    const cJSON *parts = json_get(answer, "parts");
+    if (asked)
+        printf("%s is an alias of %s\n", asked, id ? id : "");
+    for (const cJSON *part = parts ? parts->child : NULL; part; part = part->next)
+        if (cJSON_IsString(part))
+            printf("part: %s (to take it apart: kaartctl unlink %s %s)\n", part->valuestring,
+                   part->valuestring, id ? id : "");
+}
+
 static void print_record(const cJSON *answer)
 {
     const cJSON *record = json_get(answer, "record"), *provenance = json_get(answer, "provenance");
@@ -331,6 +344,7 @@ static void print_record(const cJSON *answer)
     if (!origins)
         return;
     printf("%s %s%s%s\n", kind ? kind : "", id ? id : "", name && *name ? ", " : "", name ? name : "");
+    print_parts(answer);
     if (missing)
         printf("not in the register since %s\n", missing);
     struct ctl_table *table = ctl_table_new((const char *const[]){"FIELD", "FROM", "VALUE", NULL});
@@ -394,6 +408,7 @@ static void print_why(const cJSON *answer)
                *home = json_get_string(answer, "home"), *called = json_get_string(answer, "name");
     printf("%s %s%s%s%s%s\n", kind ? kind : "", id ? id : "", called ? ", " : "", called ? called : "",
            home ? ", home: " : "", home ? home : "");
+    print_parts(answer);
     const cJSON *fields = json_get(answer, "fields");
     for (const cJSON *field = fields ? fields->child : NULL; field; field = field->next) {
         const char *name = json_get_string(field, "field"), *rule = json_get_string(field, "because");

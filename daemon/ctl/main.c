@@ -241,6 +241,38 @@ static const char policy_help[] =
     "diff is a dry run: nothing changes. A policy takes effect when it stands in the\n"
     "configuration and kaartd has read that again (systemctl reload kaartd).\n";
 
+static const char link_help[] =
+    "  ALIAS          the record that becomes a part of the other\n"
+    "  MAIN           the record under which both are shown\n"
+    "  --reason TEXT  why; everybody sees it\n"
+    "  --kind KIND    where several records have this id\n"
+    "  --dry-run      show what would be said, say nothing\n"
+    "\n"
+    "Nothing is moved or rewritten: what is said about the alias counts for the main\n"
+    "record, and the alias's id leads to it. `kaartctl unlink` restores both exactly.\n"
+    "It is a signed claim (a relation, same-as) that counts wherever this node is a\n"
+    "steward. An alias has one main record, which is no alias itself.\n";
+
+static const char unlink_help[] =
+    "  --reason TEXT  why; everybody sees it\n"
+    "  --kind KIND    where several records have this id\n"
+    "  --dry-run      show what would be said, say nothing\n"
+    "\n"
+    "Where this node links them, that is taken back. Where somebody else does, this\n"
+    "node says that they are not the same; if its word does not go before theirs, it\n"
+    "says whose does. Of two that nobody links it says that they are not the same:\n"
+    "duplicates leaves them out then. `kaartctl link` takes each of these back.\n";
+
+static const char duplicates_help[] =
+    "  --kind KIND   only activity, location, organization, professional, program or\n"
+    "                service\n"
+    "  --limit N     at most so many pairs (default: 20)\n"
+    "\n"
+    "Evidence: the same identifier; similar name and postcode; the same telephone\n"
+    "number or website (of other kinds than organization: and a similar name). The\n"
+    "likeliest first. Pairs of which it is said that they are, or are not, the same\n"
+    "are left out. Nothing is merged by itself.\n";
+
 static const char fetch_help[] =
     "  URL                where the node's /v1 begins, as in\n"
     "                     https://kaart.nieuwegein.example:8443\n"
@@ -288,6 +320,12 @@ const struct ctl_command ctl_commands[] = {
      "Lists what was last confirmed too long ago.", stale_help, ctl_stale},
     {"confirm", "ID... [OPTIONS]", "Renews the day on which a source last confirmed what it says.",
      confirm_help, ctl_confirm},
+    {"duplicates", "[--kind KIND] [--limit N]", "Lists records that could be the same, with the evidence.",
+     duplicates_help, ctl_duplicates},
+    {"link", "ALIAS MAIN [--reason TEXT] [--dry-run]", "Says that two records are the same.", link_help,
+     ctl_link},
+    {"unlink", "ID ID [--reason TEXT] [--dry-run]", "Says that they are not, or takes a link back.",
+     unlink_help, ctl_unlink},
     {"search", "WORDS... [OPTIONS]", "Finds records.", search_help, ctl_search},
     {"export", "[--kind KIND] [--audience NAME]",
      "Writes every resolved record to standard output, one JSON object a line.", export_help, ctl_export},
@@ -318,7 +356,7 @@ static void print_usage(FILE *out)
                  "  -c FILE  the node's configuration (default: " CTL_DEFAULT_CONFIG ")\n"
                  "  --json   for programs\n\n");
     for (const struct ctl_command *command = ctl_commands; command->name; command++)
-        fprintf(out, "  %-9s %s\n", command->name, command->summary);
+        fprintf(out, "  %-10s %s\n", command->name, command->summary);
     fprintf(out, "\nkaartctl COMMAND --help tells more of each.\n\n"
                  "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 kaartd (or, for fetch, the node) "
                  "does not answer;\n"

@@ -164,6 +164,8 @@ static const char *const queries[QUERY_COUNT] = {
         "SELECT DISTINCT l.alias FROM link l WHERE l.main = ?1"
         " AND NOT EXISTS (SELECT 1 FROM link o WHERE o.alias = ?1)"
         " AND NOT EXISTS (SELECT 1 FROM link o WHERE o.alias = l.alias AND o.main <> ?1) ORDER BY l.alias",
+    [Q_LINK_FROM] = "SELECT main FROM link WHERE alias = ?1 AND main <> ?2 ORDER BY main LIMIT 1",
+    [Q_LINK_TO] = "SELECT alias FROM link WHERE main = ?1 AND alias <> ?2 ORDER BY alias LIMIT 1",
     [Q_RECORD_ANY] = "SELECT 1 FROM record LIMIT 1",
     [Q_RECORD_DUE] = "SELECT id FROM record WHERE next_day <= ?1 AND +id > ?2 ORDER BY +id LIMIT ?3",
     [Q_RECORD_AFTER] = "SELECT id FROM record WHERE id > ?1 ORDER BY id LIMIT ?2",

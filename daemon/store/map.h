@@ -88,6 +88,29 @@ int map_diff_step(struct map *map, struct map_diff *diff, size_t limit, bool *mo
 int map_diff_result(struct map *map, struct map_diff *diff, cJSON **out, struct fault *fault);
 void map_diff_free(struct map_diff *diff); /* accepts NULL */
 
+/* The sources in whose name a node's own "these are the same" and "these are not" are said: two, so that either is taken back without touching the other [LINK-6]. */
+#define LINK_SOURCE "link"
+#define UNLINK_SOURCE "unlink"
+struct map_link_question {
+    bool link;               /* else: that they are two records */
+    const char *alias, *main, *kind; /* kind NULL: whatever has the id */
+    const char *feed;        /* the own feed in which it would be said, "origin/audience" */
+    const struct policy *policy;
+    int32_t day;
+    int64_t now_ms;
+};
+/*
+ * What to say so that two records are one (or are two): {"alias","main" (of an unlink: "one","other"): {"kind","id","name"},"relation":id,"now":type,
+ * "action":"assert"|"retract"|"none","type","source","role","body","said":[{"type","feed","source","role","at"}]}. It was tried: it takes effect.
+ * KAART_UNKNOWN (no such record), KAART_INVALID (refused, with what to do instead), KAART_BUSY (the map is behind the own feed: ask again).
+ */
+int map_link_plan(struct map *map, const struct map_link_question *question, cJSON **out, struct fault *fault);
+/*
+ * Records of one kind that could be the same, with the evidence; nothing is merged. `kind` NULL: all that can have duplicates [DUP-1]. {"duplicates":[{"kind","alias","main":
+ * {"id","name"},"score","evidence":[{"type","value",...}]}],"tooCommon":[{"kind","type","value","records"}],"more","compared"}; likeliest first, at most `limit`.
+ * KAART_LIMIT: more records than are compared at once.
+ */
+int map_duplicates(struct map *map, const char *kind, size_t limit, cJSON **out, struct fault *fault);
 /* {"records":{kind:n},"claims":n,"day","policy":hash,"caughtUp":bool} */
 int map_status(struct map *map, cJSON **out, struct fault *fault);
 

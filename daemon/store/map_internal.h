@@ -8,6 +8,8 @@
  *     map_claims.c   the claims about a record, out of their lines
  *     map_record.c   claims of a record -> resolved row, its provenance and search text
  *     map_link.c     records that are the same
+ *     map_link_plan.c  what to say so that they are, or are not
+ *     map_duplicates.c  records that could be the same
  *     map_read.c     get, export, status
  *     map_why.c      the whole story of one record
  *     map_conflicts.c  where live claims differ
@@ -72,6 +74,8 @@ enum map_query {
     Q_LINK_DELETE,
     Q_LINK_MAIN,
     Q_LINK_PARTS,
+    Q_LINK_FROM,
+    Q_LINK_TO,
     Q_RECORD_ANY,
     Q_RECORD_DUE,
     Q_RECORD_AFTER,
