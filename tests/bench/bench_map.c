@@ -121,6 +121,16 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
+/* All of these records share a postcode. */
+static void duplicates(struct map *map)
+{
+    cJSON *out;
+    double start = now();
+    must(map_duplicates(map, NULL, 20, &out, &fault), "duplicates");
+    printf("duplicates_s %.2f\n", now() - start);
+    cJSON_Delete(out);
+}
+
 int main(int argc, char **argv)
 {
     unsigned records = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 100000;
@@ -168,6 +178,7 @@ int main(int argc, char **argv)
     must(map_status(map, &status, &fault), "status");
     printf("status_s %.2f\n", now() - start);
     cJSON_Delete(status);
+    duplicates(map);
     append(feeds, &key, records / 2, 1, 2);
     start = now();
     follow(map, policy);
