@@ -1,10 +1,11 @@
 /*
  * control_link.c - records that are the same.
  *
- *   GET link?alias=&main=&kind=        what to say so that they are one record, as map_link_plan gives it
- *   GET unlink?one=&other=&kind=       what to say so that they are two
- *   GET duplicates?kind=&limit=        records that could be one, as map_duplicates gives it
+ *   GET link?alias=&main=&kind=&audience=   what to say so that they are one record, as map_link_plan gives it
+ *   GET unlink?one=&other=&kind=&audience=  what to say so that they are two
+ *   GET duplicates?kind=&limit=&audience=   records that could be one, as map_duplicates gives it
  *
+ * An audience has its own map, and what is said about it stands in the own feed of that audience (default: public).
  * Both plans change nothing: what they propose is said by POST import, like any other claim.
  */
 #include "daemon/api/control_api_internal.h"
@@ -44,15 +45,15 @@ static bool take_id(struct http_exchange *exchange, const char *name, const char
 
 static void plan(struct node *node, struct http_exchange *exchange, bool link)
 {
-    const char *first, *second;
-    const struct config_feed *feed = config_feed(node->config, AUDIENCE_PUBLIC);
+    const char *first, *second, *audience = exchange_query(exchange, "audience");
+    const struct config_feed *feed = config_feed(node->config, audience ? audience : AUDIENCE_PUBLIC);
     if (!take_id(exchange, link ? "alias" : "one", &first) ||
         !take_id(exchange, link ? "main" : "other", &second))
         return;
     if (!feed) {
-        control_problem(
-            exchange, KAART_INVALID,
-            "This node has no public feed in which to say it; add a feed section to its configuration.");
+        control_problem(exchange, KAART_INVALID,
+                        "This node has no feed of its own of that audience to say it in; add a feed section "
+                        "to its configuration.");
         return;
     }
     struct control_job *job = control_job_new(node, exchange);

@@ -60,12 +60,12 @@ static void print_plan(const cJSON *plan, bool link, bool dry_run)
                    : "; duplicates leaves them out from now on");
 }
 
-static int say_plan(struct ctl *ctl, const char *reason, cJSON *plan)
+static int say_plan(struct ctl *ctl, const char *reason, const char *audience, cJSON *plan)
 {
     const bool asserts = strcmp(text_of(plan, "action"), "assert") == 0;
     cJSON *body = asserts ? cJSON_DetachItemFromObjectCaseSensitive(plan, "body") : NULL;
     const struct ctl_claim claim = {
-        .source = text_of(plan, "source"), .role = text_of(plan, "role"), .feed = "public"};
+        .source = text_of(plan, "source"), .role = text_of(plan, "role"), .feed = audience};
     if (body && reason && !cJSON_AddStringToObject(body, "description", reason)) {
         cJSON_Delete(body);
         return ctl_say(CTL_FAILED, "out of memory");
@@ -77,10 +77,12 @@ static int say_plan(struct ctl *ctl, const char *reason, cJSON *plan)
 
 static int settle(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv, bool link)
 {
-    const char *reason = NULL, *kind = NULL;
+    const char *reason = NULL, *kind = NULL, *audience = "public";
     bool dry_run = false;
-    const struct ctl_option options[] = {
-        {"reason", CTL_VALUE, &reason}, {"kind", CTL_VALUE, &kind}, {"dry-run", CTL_FLAG, &dry_run}};
+    const struct ctl_option options[] = {{"reason", CTL_VALUE, &reason},
+                                         {"kind", CTL_VALUE, &kind},
+                                         {"audience", CTL_VALUE, &audience},
+                                         {"dry-run", CTL_FLAG, &dry_run}};
     char **words;
     size_t count;
     cJSON *plan = NULL;
@@ -88,9 +90,9 @@ static int settle(struct ctl *ctl, const struct ctl_command *command, int argc, 
     if (code != CTL_DONE || (code = ctl_need_id(words[0])) != CTL_DONE ||
         (code = ctl_need_id(words[1])) != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
-    char *path =
-        ctl_path(command->name, (const char *const[]){link ? "alias" : "one", words[0],
-                                                      link ? "main" : "other", words[1], "kind", kind, NULL});
+    char *path = ctl_path(command->name,
+                          (const char *const[]){link ? "alias" : "one", words[0], link ? "main" : "other",
+                                                words[1], "kind", kind, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &plan) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
@@ -101,7 +103,7 @@ static int settle(struct ctl *ctl, const struct ctl_command *command, int argc, 
     if (!ctl->json)
         print_plan(plan, link, dry_run);
     if (!dry_run && !nothing)
-        code = say_plan(ctl, reason, plan);
+        code = say_plan(ctl, reason, audience, plan);
     cJSON_Delete(plan);
     return code;
 }
@@ -135,7 +137,7 @@ static void print_evidence(const cJSON *evidence)
     }
 }
 
-static void print_duplicates(const cJSON *answer)
+static void print_duplicates(const cJSON *answer, const char *audience)
 {
     const cJSON *list = json_get(answer, "duplicates"), *common = json_get(answer, "tooCommon"),
                 *compared = json_get(answer, "compared");
@@ -146,8 +148,11 @@ static void print_duplicates(const cJSON *answer)
         print_record("-", alias);
         print_record("-", main);
         print_evidence(json_get(pair, "evidence"));
-        printf("  the same:     kaartctl link %s %s\n", text_of(alias, "id"), text_of(main, "id"));
-        printf("  not the same: kaartctl unlink %s %s\n\n", text_of(alias, "id"), text_of(main, "id"));
+        const char *option = audience ? " --audience " : "", *of = audience ? audience : "";
+        printf("  the same:     kaartctl link %s %s%s%s\n", text_of(alias, "id"), text_of(main, "id"), option,
+               of);
+        printf("  not the same: kaartctl unlink %s %s%s%s\n\n", text_of(alias, "id"), text_of(main, "id"),
+               option, of);
     }
     if (!list || !list->child)
         printf("no duplicates among %s records\n", ctl_count(compared ? compared->valuedouble : 0, number));
@@ -166,22 +171,24 @@ static void print_duplicates(const cJSON *answer)
 
 int ctl_duplicates(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
-    const char *kind = NULL, *limit = NULL;
-    const struct ctl_option options[] = {{"kind", CTL_VALUE, &kind}, {"limit", CTL_VALUE, &limit}};
+    const char *kind = NULL, *limit = NULL, *audience = NULL;
+    const struct ctl_option options[] = {
+        {"kind", CTL_VALUE, &kind}, {"limit", CTL_VALUE, &limit}, {"audience", CTL_VALUE, &audience}};
     char **words;
     size_t count;
     cJSON *answer = NULL;
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
     if (code != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
-    char *path = ctl_path("duplicates", (const char *const[]){"kind", kind, "limit", limit, NULL});
+    char *path = ctl_path("duplicates",
+                          (const char *const[]){"kind", kind, "limit", limit, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
         return ctl_print_json(answer);
-    print_duplicates(answer);
+    print_duplicates(answer, audience);
     cJSON_Delete(answer);
     return CTL_DONE;
 }

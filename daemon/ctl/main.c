@@ -241,12 +241,13 @@ static const char policy_help[] =
     "diff is a dry run: nothing changes. A policy takes effect when it stands in the\n"
     "configuration and kaartd has read that again (systemctl reload kaartd).\n";
 
+#define LINK_AUDIENCE "  --audience A   in map and feed of another audience, as in professionals\n"
 static const char link_help[] =
     "  ALIAS          the record that becomes a part of the other\n"
     "  MAIN           the record under which both are shown\n"
     "  --reason TEXT  why; everybody sees it\n"
     "  --kind KIND    where several records have this id\n"
-    "  --dry-run      show what would be said, say nothing\n"
+    "  --dry-run      show what would be said, say nothing\n" LINK_AUDIENCE
     "\n"
     "Nothing is moved or rewritten: what is said about the alias counts for the main\n"
     "record, and the alias's id leads to it. `kaartctl unlink` restores both exactly.\n"
@@ -256,7 +257,7 @@ static const char link_help[] =
 static const char unlink_help[] =
     "  --reason TEXT  why; everybody sees it\n"
     "  --kind KIND    where several records have this id\n"
-    "  --dry-run      show what would be said, say nothing\n"
+    "  --dry-run      show what would be said, say nothing\n" LINK_AUDIENCE
     "\n"
     "Where this node links them, that is taken back. Where somebody else does, this\n"
     "node says that they are not the same; if its word does not go before theirs, it\n"
@@ -267,6 +268,7 @@ static const char duplicates_help[] =
     "  --kind KIND   only activity, location, organization, professional, program or\n"
     "                service\n"
     "  --limit N     at most so many pairs (default: 20)\n"
+    "  --audience A  of the map of another audience, as in professionals\n"
     "\n"
     "Evidence: the same identifier; similar name and postcode; the same telephone\n"
     "number or website (of other kinds than organization: and a similar name). The\n"
