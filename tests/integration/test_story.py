@@ -6,25 +6,34 @@ they run in order, each on what the former left; time passes by starting the nod
 """
 import datetime
 import glob
+import json
 import os
+import subprocess
 import sys
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.dirname(HERE)]
+sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "python")]
+import feedkit  # noqa: E402
 import tap  # noqa: E402
-from nodes import KAARTD, Nodes, Peer, organisation  # noqa: E402
+from nodes import KAARTCTL, KAARTD, Nodes, Peer, organisation, section  # noqa: E402
 
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 BRUG = "6c9f0b1e-2a51-5d0e-9a3f-3f2b7c1d0e01"
 CONTRACT = "6c9f0b1e-2a51-5d0e-9a3f-3f2b7c1d0e02"
 LINK = "6c9f0b1e-2a51-5d0e-9a3f-3f2b7c1d0e03"
 GARDEN = "6c9f0b1e-2a51-5d0e-9a3f-3f2b7c1d0e04"
+NURSE, DOCTOR = "6c9f0b1e-2a51-4d0e-9a3f-3f2b7c1d0e05", "6c9f0b1e-2a51-4d0e-9a3f-3f2b7c1d0e06"
+PROFESSIONALS = ("--audience", "professionals")
 
 # Numbers are fictitious and say whose they are.
 NUMBER = {who: [{"number": f"030-000000{index}"}] for index, who in enumerate(("nieuwegein", "houten", "register", "brug", "pin"), 1)}
 HERE_, THERE = [{"address_1": "Voorbeeldstraat 1", "city": "Nieuwegein"}], [{"address_1": "Voorbeeldlaan 2", "city": "Houten"}]
 MORNINGS, EVENINGS = [{"freq": "WEEKLY", "byday": "MO,TH", "opens_at": "09:00", "closes_at": "12:00"}], [{"freq": "WEEKLY", "byday": "FR", "opens_at": "19:00", "closes_at": "21:00"}]
+# So are the person and everything that leads there.
+PERSON, MAIL, MOBILE = "Wilhelmijntje Zandvoort-Verzonnen", "w.zandvoort@brug.example", "06-00000042"
+DESK = {"department": "Balie", "email": "balie@brug.example"}
+NAMED = {"name": PERSON, "email": MAIL, "phones": [{"number": MOBILE}], "basis": "consent"}
 
 
 @unittest.skipUnless(FAKETIME and "sanitize" not in KAARTD, "needs libfaketime, which ASan does not tolerate")
@@ -40,8 +49,22 @@ class Story(unittest.TestCase):
         cls.ijsselstein = cls.nodes.add("ijsselstein.example", areas=["GM0353"])
         for node in cls.nodes.all:
             node.peers = [Peer(other, push=True) for other in cls.nodes.all if other is not node]
+        cls.open_professionals_feed()
+        for node in cls.nodes.all:
             node.start()
         cls.days = 0
+
+    @classmethod
+    def open_professionals_feed(cls):
+        """Houten has a feed for professionals, which Nieuwegein reads and IJsselstein does not."""
+        key_file = os.path.join(cls.houten.directory, "professionals.key")
+        subprocess.run([KAARTCTL, "keygen", "houten.example/professionals", key_file], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with open(key_file, encoding="ascii") as file:
+            verifier = feedkit.SigningKey.parse(file.read()).verifier
+        cls.houten.extra = section("feed professionals", dict(key=key_file, readers=["nieuwegein.example"]))
+        for peer in cls.nieuwegein.peers:
+            if peer.node is cls.houten:
+                peer.options["feed_keys"] = [str(cls.houten.verifier), str(verifier)]
 
     # ---- telling ----
 
@@ -87,6 +110,11 @@ class Story(unittest.TestCase):
         shown = node.json("get", BRUG)["record"]
         for name, (value, *_) in fields.items():
             self.assertEqual(shown[name], value, "get shows what why explains")
+
+    def expect_everywhere(self, fields, at_ijsselstein):
+        for node in (self.nieuwegein, self.houten):
+            self.expect(node, "houten.example", **fields)
+        self.expect(self.ijsselstein, "ijsselstein.example", **at_ijsselstein)
 
     # ---- the story ----
 
@@ -156,31 +184,146 @@ class Story(unittest.TestCase):
             themes=(["ontmoeten"], "houten", "editor-desk", "only"), status=("inactive", "ijsselstein", "editor-desk", "only"))
         self.expect(self.nieuwegein, "houten.example", **self.stale)
         Story.before_pin = self.stale
+        # IJsselstein never let go of it and goes before others in its own policy: there it is at home, as it says.
+        Story.at_ijsselstein = {**self.stale, "name": ("Brug", "ijsselstein", "editor-desk", "rank"), "addresses": (HERE_, "ijsselstein", "editor-desk", "rank")}
+        self.expect(self.ijsselstein, "ijsselstein.example", **self.at_ijsselstein)
 
     def test_5_an_editor_pins(self):
         """Nieuwegein's steward settles the number for ten days, in Nieuwegein; Houten did not make Nieuwegein a steward, so there nothing changes."""
-        self.says(self.nieuwegein, "pin-contact", "editor", phones=NUMBER["pin"], pin_reason="gebeld, dit klopt", pin_expires=self.day(10))
+        self.pin(self.day(10))
         self.expect(self.nieuwegein, "houten.example", **{**self.before_pin, "phones": (NUMBER["pin"], "nieuwegein", "pin-contact", "pin")})
         self.expect(self.houten, "houten.example", **self.before_pin)
         listed = [claim["source"] for claim in self.houten.json("why", BRUG)["notCounting"]]
         self.assertEqual(listed, ["pin-contact"], "what does not count is listed all the same")
 
+    def pin(self, until):
+        self.nieuwegein.ctl("pin", "organization", BRUG, "contact", "phones=" + json.dumps(NUMBER["pin"]), "--reason", "gebeld, dit klopt",
+                            "--expires", until)
+
     def test_6_the_pin_expires(self):
-        """On its last day it holds; on the next all is as it was."""
+        """On its last day it holds; on the next all is as it was. Another one is taken back on the day it was made: all is as it was, too."""
         self.pass_days(10)
         self.expect(self.nieuwegein, "houten.example", **{**self.before_pin, "phones": (NUMBER["pin"], "nieuwegein", "pin-contact", "pin")})
         self.pass_days(1)
         self.expect(self.nieuwegein, "houten.example", **self.before_pin)
+        before = self.sums()
+        self.pin(self.day(10))
+        self.expect(self.nieuwegein, "houten.example", **{**self.before_pin, "phones": (NUMBER["pin"], "nieuwegein", "pin-contact", "pin")})
+        self.assertNotEqual(self.sums(), before)
+        self.nieuwegein.ctl("unpin", "organization", BRUG, "contact")
+        self.expect(self.nieuwegein, "houten.example", **self.before_pin)
+        self.assertEqual(self.sums()["map"], before["map"])
+
+    def sums(self):
+        self.settle()
+        found = self.nieuwegein.json("status")["map"]
+        return {name: found[name] for name in ("claimSet", "policy", "map")}
 
     def test_7_a_resident_adds_a_link(self):
-        """A record of its own, in the role it was said in; the organisation's record is as it was."""
-        self.says(self.ijsselstein, "vraag-en-aanbod", "resident", LINK, "relation", type="cooperates-with", from_id=BRUG, to_id=GARDEN,
-                  from_kind="organization", to_kind="organization")
+        """It waits for an editor and is in nobody's map; approved, it is a record of its own, in the role it was said in. The organisation's is as it was."""
+        link = dict(type="cooperates-with", from_id=BRUG, to_id=GARDEN, from_kind="organization", to_kind="organization")
+        path = self.ijsselstein.write("submission.json", {"kind": "relation", "id": LINK, "body": link})
+        [submission] = self.ijsselstein.json("review", "submit", path, "--submitter", "bewoner@voorbeeld.example")["submissions"]
+        number = submission["number"]
+        self.assertEqual([(item["number"], item["kind"], item["id"]) for item in self.ijsselstein.json("review", "list")], [(number, "relation", LINK)])
+        self.assertEqual({field["field"]: field["effect"] for field in self.ijsselstein.json("review", "show", number)["preview"]["fields"]},
+                         dict.fromkeys(link, "adds"))
         self.settle()
-        link = self.nieuwegein.json("get", LINK)
-        self.assertEqual((link["record"]["type"], link["record"]["from_id"], link["record"]["to_id"]), ("cooperates-with", BRUG, GARDEN))
-        self.assertEqual((link["provenance"]["type"]["role"], link["provenance"]["type"]["feed"]), ("resident", "ijsselstein.example/public"))
-        self.expect(self.nieuwegein, "houten.example", **self.before_pin)
+        for node in self.nodes.all:
+            self.assertEqual(node.run("get", LINK).returncode, 1, f"held, so not in the map of {node.name}")
+        self.ijsselstein.ctl("review", "approve", number, "--as-editor", "redactie")
+        self.settle()
+        for node in self.nodes.all:
+            found = node.json("get", LINK)
+            self.assertEqual({name: found["record"].get(name) for name in link}, link)
+            self.assertEqual({name: found["provenance"][name]["role"] for name in link}, dict.fromkeys(link, "resident"))
+            self.assertEqual(found["provenance"]["type"]["feed"], "ijsselstein.example/public")
+        self.expect_everywhere(self.before_pin, self.at_ijsselstein)
+        self.assertEqual(self.ijsselstein.json("review", "list"), [])
+        self.assertEqual(self.ijsselstein.json("review", "show", number)["state"], "approved")
+
+    def test_8_a_professional_joins(self):
+        """Somebody is a contact of De Brug, in a claim that wins and in one that loses; a professional there, for professionals only and, by own
+        publication, for everybody. A colleague is, too."""
+        self.houten_speaks([DESK, NAMED])
+        self.says(self.ijsselstein, "wijkteam", "editor", partial=True, contacts=[NAMED])
+        nurse = dict(name=PERSON, basis="consent", title="verpleegkundige", organization_id=BRUG, email=MAIL, phones=[{"number": MOBILE}])
+        self.says(self.houten, "editor-desk", "editor", NURSE, "professional", ("--feed", "professionals"), **nurse)
+        self.says(self.houten, "de-brug", "editor", NURSE, "professional", **{**nurse, "basis": "own-publication"})
+        self.says(self.houten, "editor-desk", "editor", DOCTOR, "professional", ("--feed", "professionals"), name="Collega Verzonnen", basis="consent",
+                  organization_id=BRUG)
+        self.expect_everywhere({**self.before_pin, "contacts": ([DESK, NAMED], "houten", "editor-desk", "rank")},
+                               {**self.at_ijsselstein, "contacts": ([NAMED], "ijsselstein", "wijkteam", "rank")})
+        for node in self.nodes.all:
+            self.assertEqual(node.json("get", NURSE)["record"], {**nurse, "id": NURSE, "basis": "own-publication"})
+            self.assertEqual(self.found(node, "Zandvoort"), {NURSE})
+        for node in (self.houten, self.nieuwegein):
+            self.nodes.wait(lambda node=node: self.found(node, "Verzonnen", *PROFESSIONALS) == {NURSE, DOCTOR}, what=f"the professionals of {node.name}")
+            self.assertEqual(node.json("get", NURSE, *PROFESSIONALS)["record"], {**nurse, "id": NURSE})
+        for node in self.nodes.all:
+            self.assertTrue(self.files_with(node, PERSON))
+
+    def houten_speaks(self, contacts):
+        self.says(self.houten, "editor-desk", "editor", name="De Brug", phones=NUMBER["houten"], schedules=EVENINGS, access="Bel eerst.",
+                  website="https://brug.example", themes=["ontmoeten"], contacts=contacts)
+
+    @staticmethod
+    def found(node, words, *options):
+        return {hit["id"] for hit in node.json("search", words, *options)}
+
+    @staticmethod
+    def files_with(node, text):
+        """The files of a node's that hold a text: databases with their logs, copies, the log; all but what this test handed in."""
+        hits = []
+        for directory, _, names in os.walk(node.directory):
+            for path in (os.path.join(directory, name) for name in names if directory != node.directory or not name.endswith(".json")):
+                if os.path.isfile(path):  # and no socket
+                    with open(path, "rb") as file:
+                        if text.encode() in file.read():
+                            hits.append(os.path.relpath(path, node.directory))
+        return hits
+
+    def test_9_the_professional_is_erased(self):
+        """Houten erases its own and hides the rest, IJsselstein is asked and does the same: nobody's map and none of the files know the person.
+        De Brug, its desk, and the colleague stand."""
+        answer = self.houten.json("subject", "erase", PERSON, "--yes")
+        self.assertEqual(sorted((m["feed"], m["kind"], m["source"], m["action"]) for m in answer["matches"]), [
+            ("houten.example/professionals", "professional", "editor-desk", "erase"),
+            ("houten.example/public", "organization", "editor-desk", "remove"),
+            ("houten.example/public", "professional", "de-brug", "erase"),
+            ("ijsselstein.example/public", "organization", "wijkteam", "block-part")])
+        self.assertEqual(answer["ask"], ["ijsselstein.example"])
+        at_houten = {**self.before_pin, "contacts": ([DESK], "houten", "editor-desk", "rank")}
+        self.expect(self.houten, "houten.example", **at_houten)
+        self.assert_forgotten(self.houten)
+        self.expect(self.ijsselstein, "ijsselstein.example", **{**self.at_ijsselstein, "contacts": ([NAMED], "ijsselstein", "wijkteam", "rank")})
+        self.assertTrue(self.files_with(self.houten, PERSON), "IJsselstein still says it, and it is relayed as it was signed")
+
+        answer = self.ijsselstein.json("subject", "erase", PERSON, "--yes")
+        self.assertEqual([(m["feed"], m["source"], m["action"]) for m in answer["matches"]], [("ijsselstein.example/public", "wijkteam", "remove")])
+        at_ijsselstein = {**self.at_ijsselstein, "contacts": ([], "ijsselstein", "wijkteam", "rank")}  # it says of nobody that he is a contact
+        self.expect_everywhere(at_houten, at_ijsselstein)
+        for node in self.nodes.all:
+            self.assert_forgotten(node)
+            for text in (PERSON, MAIL, MOBILE):
+                self.nodes.wait(lambda node=node, text=text: not self.files_with(node, text), what=f"the end of {text} in the files of {node.name}")
+        for node in (self.houten, self.nieuwegein):
+            self.assertEqual(self.found(node, "Verzonnen", *PROFESSIONALS), {DOCTOR})
+
+        self.houten_speaks([DESK, NAMED])  # whoever says it again by mistake
+        self.expect_everywhere(at_houten, at_ijsselstein)
+        for node in self.nodes.all:
+            self.nodes.wait(lambda node=node: not self.files_with(node, PERSON), what=f"the name kept out of the files of {node.name}")
+
+    def assert_forgotten(self, node):
+        """Map, search, why and export of every audience."""
+        for options in ((), PROFESSIONALS)[:1 if node is self.ijsselstein else 2]:
+            self.nodes.wait(lambda options=options: node.run("get", NURSE, *options).returncode == 1, what=f"the professional gone at {node.name}")
+            self.assertEqual(node.run("why", NURSE, *options).returncode, 1)
+            self.assertEqual(self.found(node, "Zandvoort", *options), set())
+            self.assertNotIn("Zandvoort", node.ctl("export", *options))
+        self.assertNotIn("Zandvoort", node.ctl("why", BRUG))
+        self.assertNotIn("Zandvoort", node.ctl("why", BRUG, "--json"))
 
 
 class SameMap(unittest.TestCase):
