@@ -1,13 +1,15 @@
 /*
  * control_subject.c - POST /control/v1/erase: a record's own claims, or all that speaks of a person. The text stands in the body, since
  * paths may be logged: {"text"} or {"kind","id","source"}, and "dryRun" (default true: say what would happen). {"text","allow":true} takes a
- * block back.
+ * block back; {"status":true}, perhaps with "kind" and "id", lists the erasures that own feeds carry, and which peers confirmed each.
  *
  *     exchange --body--> dry run: [reader: subject_find] --> answer
+ *                        status:  [reader: subject_erasures] --> what sync knows of peers --> answer
  *                        else:    [writer: subject_erase or subject_allow] --> answer; the map and the peers follow
  */
 #include "daemon/api/control_api_internal.h"
 #include "daemon/store/subject.h"
+#include "daemon/sync/sync.h"
 #include "protocol/json.h"
 #include "protocol/syntax.h"
 
@@ -22,7 +24,7 @@ struct erasure {
     struct http_exchange *exchange;
     cJSON *asked; /* the body; the question points into it */
     struct subject_question question;
-    bool dry_run, allow;
+    bool dry_run, allow, status;
     struct subject_keys *keys; /* of every own feed */
     char **names;
     size_t key_count;
@@ -52,6 +54,14 @@ static void run_find(void *state, void *job)
     struct node_readers *readers = state;
     struct erasure *erasure = job;
     erasure->code = subject_find(readers->feeds, &erasure->question, &erasure->report, &erasure->fault);
+}
+
+static void run_status(void *state, void *job)
+{
+    struct node_readers *readers = state;
+    struct erasure *erasure = job;
+    erasure->code = subject_erasures(readers->feeds, erasure->question.kind, erasure->question.id,
+                                     &erasure->report, &erasure->fault);
 }
 
 static void run_erase(void *state, void *job)
@@ -90,17 +100,29 @@ static void tell_followers(struct erasure *erasure)
     }
 }
 
+static void add_confirmations(struct erasure *erasure)
+{
+    const cJSON *erasures = json_get(erasure->report, "erasures");
+    for (cJSON *item = erasures->child; item; item = item->next)
+        sync_add_confirmations(erasure->node->sync, json_get_string(item, "feed"),
+                               (uint64_t)json_get(item, "epoch")->valuedouble,
+                               (uint64_t)json_get(item, "seq")->valuedouble, item);
+}
+
 static void erasure_done(void *job)
 {
     struct erasure *erasure = job;
     if (erasure->code < 0) {
         control_problem(erasure->exchange, erasure->code, erasure->fault.text);
     } else {
-        if (erasure->allow)
+        if (erasure->status)
+            add_confirmations(erasure);
+        else if (erasure->allow)
             tell_of_all(erasure);
         else if (!erasure->dry_run)
             tell_followers(erasure);
-        cJSON_AddBoolToObject(erasure->report, "dryRun", erasure->dry_run);
+        if (!erasure->status)
+            cJSON_AddBoolToObject(erasure->report, "dryRun", erasure->dry_run);
         control_respond(erasure->exchange, erasure->report);
         erasure->report = NULL;
     }
@@ -117,11 +139,17 @@ static int take_question(struct erasure *erasure)
     question->kind = json_get_string(erasure->asked, "kind");
     question->id = json_get_string(erasure->asked, "id");
     question->source = json_get_string(erasure->asked, "source");
-    erasure->dry_run = !cJSON_IsFalse(dry_run);
+    erasure->status = cJSON_IsTrue(json_get(erasure->asked, "status"));
+    erasure->dry_run = erasure->status || !cJSON_IsFalse(dry_run);
     erasure->allow = question->text && cJSON_IsTrue(json_get(erasure->asked, "allow"));
     bool record = question->kind && question->id && syntax_is_name(question->kind, strlen(question->kind)) &&
                   syntax_is_uuid(question->id, strlen(question->id)) &&
                   (!question->source || syntax_is_name(question->source, strlen(question->source)));
+    if (erasure->status && !question->text && !question->kind && !question->id && !question->source)
+        return KAART_OK; /* of all */
+    if (erasure->status && (question->text || question->source))
+        return fault_set(&erasure->fault, KAART_INVALID,
+                         "Of what to show the state is either a kind and an id, or nothing: of all.");
     if (question->text ? question->kind || question->id || question->source : !record)
         return fault_set(&erasure->fault, KAART_INVALID,
                          "What to erase is either a text, or a kind and an id (and perhaps a source).");
@@ -166,6 +194,7 @@ static void body_complete(void *context, struct http_exchange *exchange, const c
         code = take_keys(erasure);
     if (code == KAART_OK) {
         code = erasure->allow     ? worker_post(node->writer, run_allow, erasure_done, erasure)
+               : erasure->status  ? worker_post(node->reader, run_status, erasure_done, erasure)
                : erasure->dry_run ? worker_post(node->reader, run_find, erasure_done, erasure)
                                   : worker_post(node->writer, run_erase, erasure_done, erasure);
         if (code == KAART_OK)

@@ -70,9 +70,9 @@ static void print_others(const cJSON *answer, bool dry_run)
         printf("\n");
     }
     if (own && !dry_run)
-        printf("\nPeers erase it when they follow; kaartctl peers shows how far each is. That third parties "
-               "delete\n"
-               "their copies has hereby been requested, not proven.\n");
+        printf("\nPeers erase it when they follow; kaartctl erase --status shows who has confirmed it. That "
+               "third\n"
+               "parties delete their copies has hereby been requested, not proven.\n");
     if (cJSON_IsTrue(json_get(answer, "more")))
         printf("\nThere is more than one answer holds; ask again.\n");
 }
@@ -136,16 +136,83 @@ static int allow(struct ctl *ctl, const char *text)
     return CTL_DONE;
 }
 
+/* ---- whom an erasure has reached ---- */
+
+static void print_erasure(struct ctl_table *table, const cJSON *erasure, const char *list, const char *state)
+{
+    const cJSON *peers = json_get(erasure, list);
+    for (const cJSON *peer = peers ? peers->child : NULL; peer; peer = peer->next) {
+        const cJSON *size = json_get(peer, "size");
+        char seq[32], held[32] = "nothing seen";
+        snprintf(seq, sizeof(seq), "%.0f", json_get(erasure, "seq")->valuedouble);
+        if (cJSON_IsNumber(size))
+            snprintf(held, sizeof(held), "%.0f", size->valuedouble);
+        ctl_table_add(table,
+                      (const char *const[]){json_get_string(erasure, "feed"), seq,
+                                            json_get_string(erasure, "kind"), json_get_string(erasure, "id"),
+                                            json_get_string(peer, "peer"), state, held, NULL});
+    }
+}
+
+static void print_reached(const cJSON *answer)
+{
+    const cJSON *erasures = json_get(answer, "erasures");
+    if (!erasures || !erasures->child) {
+        printf("No erasure stands in this node's feeds.\n");
+        return;
+    }
+    struct ctl_table *table = ctl_table_new(
+        (const char *const[]){"FEED", "POSITION", "KIND", "ID", "PEER", "ERASURE", "HOLDS UP TO", NULL});
+    for (const cJSON *erasure = erasures->child; erasure; erasure = erasure->next) {
+        print_erasure(table, erasure, "confirmed", "confirmed");
+        print_erasure(table, erasure, "notYet", "not yet");
+    }
+    ctl_table_print(table, stdout);
+    ctl_table_free(table);
+    printf("\nConfirmed: since this node started, the peer has shown that it follows the feed beyond the "
+           "erasure.\n"
+           "That it, or any third party that has a copy, deleted the bytes is requested, not proven.\n");
+    if (cJSON_IsTrue(json_get(answer, "more")))
+        printf("\nThere is more than one answer holds; ask for one record: KIND ID.\n");
+}
+
+/* Consumes `question`. */
+static int show_status(struct ctl *ctl, cJSON *question)
+{
+    cJSON *answer = NULL;
+    cJSON_AddBoolToObject(question, "status", true);
+    char *body = cJSON_PrintUnformatted(question), *path = ctl_path("erase", (const char *const[]){NULL});
+    int code = body && path ? ctl_ask(ctl, "POST", path, body, strlen(body), &answer)
+                            : ctl_say(CTL_FAILED, "out of memory");
+    free(body);
+    free(path);
+    cJSON_Delete(question);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        return ctl_print_json(answer);
+    print_reached(answer);
+    cJSON_Delete(answer);
+    return CTL_DONE;
+}
+
 int ctl_erase(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv)
 {
     const char *source = NULL;
-    bool yes = false;
-    const struct ctl_option options[] = {{"source", CTL_VALUE, &source}, {"yes", CTL_FLAG, &yes}};
+    bool yes = false, status = false;
+    const struct ctl_option options[] = {
+        {"source", CTL_VALUE, &source}, {"yes", CTL_FLAG, &yes}, {"status", CTL_FLAG, &status}};
     char **words;
     size_t count;
-    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 2, 2, &words, &count);
+    int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 2, &words, &count);
     if (code != CTL_DONE)
         return code;
+    if (status && (yes || source))
+        return ctl_say(CTL_USAGE, "erase --status only shows; it goes without --yes and --source");
+    if (status && count == 0)
+        return show_status(ctl, cJSON_CreateObject());
+    if (count != 2)
+        return ctl_say(CTL_USAGE, "erase KIND ID, not %zu words; see kaartctl erase --help", count);
     if (!syntax_is_uuid(words[1], strlen(words[1])))
         return ctl_say(CTL_USAGE, "\"%s\" is not a record's id; kaartctl search finds ids", words[1]);
     if (!record_kind_known(words[0]))
@@ -155,6 +222,8 @@ int ctl_erase(struct ctl *ctl, const struct ctl_command *command, int argc, char
     cJSON_AddStringToObject(question, "id", words[1]);
     if (source)
         cJSON_AddStringToObject(question, "source", source);
+    if (status)
+        return show_status(ctl, question);
     return ask(ctl, question, true, !yes);
 }
 

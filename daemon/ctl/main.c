@@ -102,6 +102,8 @@ static const char retract_help[] = CLAIM_OPTIONS;
 static const char erase_help[] =
     "  --source NAME  only what this source says; without it, all of this node's\n"
     "  --yes          do it; without it, it is only shown\n"
+    "  --status       which peers have shown that they follow beyond the erasure; of\n"
+    "                 all erasures, or of one record's\n"
     "\n"
     "For reasons of law: the bytes are overwritten in every file of this node, and\n"
     "peers do the same when they follow. Pins and other claims of this node that\n"
@@ -305,7 +307,7 @@ const struct ctl_command ctl_commands[] = {
      retract_help, ctl_retract},
     {"review", "list [--all] | show NUMBER | approve NUMBER... | reject NUMBER --reason TEXT | submit FILE|-",
      "What residents submitted: shows it, and lets editors decide.", review_help, ctl_review},
-    {"erase", "KIND ID [--source NAME] [--yes]",
+    {"erase", "KIND ID [--source NAME] [--yes] | --status [KIND ID]",
      "Erases what this node says about a record, for reasons of law.", erase_help, ctl_erase},
     {"subject", "find TEXT | erase TEXT [--yes] | allow TEXT",
      "Finds a person in everything that is held, and forgets them.", subject_help, ctl_subject},

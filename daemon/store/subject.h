@@ -52,6 +52,13 @@ int subject_erase(struct feeds *feeds, const struct subject_question *question,
                   struct fault *fault);
 
 /*
+ * The erasures that stand in own feeds, the newest of each first, of one record (kind and id) or all (NULL): {"erasures":[{"feed","epoch","seq","kind","id","source","at"}],
+ * "more":bool}. Those that a raised floor dropped [CP-9] are not there any more. New object. Any connection.
+ */
+int subject_erasures(struct feeds *feeds, const char *kind, const char *id, cJSON **report,
+                     struct fault *fault);
+
+/*
  * Takes a block back: the value `text` is let in again, and others' claims that have it are shown again; own ones have to be said anew. A block by
  * a text that was only part of values kept those values, too: each is allowed by itself. KAART_UNKNOWN: it is not blocked. Writing connection.
  */

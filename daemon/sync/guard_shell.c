@@ -207,6 +207,9 @@ static void on_asked(void *context, const struct request_result *result)
         hand(shell, &event);
         return;
     }
+    struct sync_peer *shows = sync_peer_find(shell->sync, peer->name);
+    if (shows)
+        shown_take(shell->sync, shows, shell->feed, head.epoch, head.size);
     event.type = GUARD_PEER_HEAD;
     event.head = &head;
     look_then_hand(shell, &event, false);

@@ -122,8 +122,10 @@ static void compare_note(struct listing *listing, const char *feed, const char *
     struct fault fault;
     char reason[200];
 
-    if (head && head->note && strcmp(head->note, note) == 0)
+    if (head && head->note && strcmp(head->note, note) == 0) {
+        shown_take(sync, listing->peer, feed, head->held.checkpoint.epoch, head->held.checkpoint.size);
         return;
+    }
     if (!config_feed_keys(sync->node->config, feed, keys)) /* nothing to verify it with */
         return;
     if (sync_open_note(sync, feed, note, strlen(note), &offered, &fault)) {
@@ -133,6 +135,7 @@ static void compare_note(struct listing *listing, const char *feed, const char *
         return;
     }
     if (own) {
+        shown_take(sync, listing->peer, feed, offered.epoch, offered.size);
         guards_seen(sync, feed, &offered);
         return;
     }

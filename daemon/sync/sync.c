@@ -192,6 +192,7 @@ static void free_peers(struct sync *sync, bool all)
             continue;
         }
         drop_unwanted(sync, peer, NULL);
+        shown_free(peer);
         *link = peer->next;
         free(peer);
     }

@@ -41,6 +41,13 @@ cJSON *sync_status(const struct sync *sync);
 /* The own-head guards: [{"feed","state","maySign","reason"}]. */
 cJSON *sync_own_status(const struct sync *sync);
 
+/*
+ * Who is known to hold the own `feed` beyond position `seq` of `epoch`, by the last note or answer to a push seen since the start: adds "confirmed" and "notYet",
+ * [{"peer","epoch","size","shownAt"}], of all peers that may read it. The last three are absent where nothing was seen. Of third parties nothing is known.
+ */
+void sync_add_confirmations(const struct sync *sync, const char *feed, uint64_t epoch, uint64_t seq,
+                            cJSON *object);
+
 /* Whether `feed` may be signed now; otherwise the reason (static or owned by sync). */
 bool sync_may_sign(const struct sync *sync, const char *feed, const char **reason);
 /* The operator decides that the own `feed` may be signed although too few peers could be asked. Has no effect where something speaks against it (see sync_own_status

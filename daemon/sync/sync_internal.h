@@ -10,6 +10,7 @@
  *      pusher.c        one feed and one peer that is told        (protocol/push.h)
  *      guard_shell.c   one own feed                              (protocol/guard.h)
  *      listing.c       what a peer shows, compared with what is held
+ *      shown.c         how far peers are known to hold own feeds
  *      heartbeat.c     hourly signatures, and tidying in idle time
  *
  * Every part can be let go of at any time: requests and stagings are abandoned and end by themselves, jobs find whom they concern by name.
@@ -135,6 +136,7 @@ int sync_parse_head_line(const char *line, size_t size, uint64_t since, char **n
 struct puller;
 struct pusher;
 struct listing;
+struct shown;
 
 struct sync_peer {
     struct sync_peer *next;
@@ -142,6 +144,7 @@ struct sync_peer {
     struct puller *pullers;
     struct pusher *pushers;
     struct listing *listing;
+    struct shown *shown; /* of own feeds */
     struct puller *waiting, **waiting_end; /* for a slot */
     unsigned slots_used;
     uint64_t requests;
@@ -153,6 +156,12 @@ struct sync_peer {
 };
 void peer_note_error(struct sync *sync, struct sync_peer *peer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- shown.c ---- */
+
+/* A peer showed, or said, that it holds `feed` to this size now. Of feeds that are not own ones nothing is kept. */
+void shown_take(struct sync *sync, struct sync_peer *peer, const char *feed, uint64_t epoch, uint64_t size);
+void shown_free(struct sync_peer *peer);
 
 struct guard_shell;
 

@@ -133,5 +133,41 @@ class Erasure(unittest.TestCase):
         self.nodes.wait(lambda: self.map_has(self.nieuwegein, "Onbesproken"), what="the record again")
 
 
+class Travelling(unittest.TestCase):
+    def test_the_operator_sees_which_peers_confirmed_an_erasure(self):
+        with Nodes() as nodes:
+            houten, nieuwegein, utrecht = (nodes.add(f"{name}.example", areas=[area]) for name, area in
+                                           (("houten", "GM0321"), ("nieuwegein", "GM0356"), ("utrecht", "GM0344")))
+            houten.peers = [Peer(nieuwegein), Peer(utrecht)]
+            nieuwegein.peers = [Peer(houten)]
+            for node in (utrecht, nieuwegein, houten):
+                node.start()
+            utrecht.stop()  # it was there for the guard; it will not hear of what follows
+            records = [organisation(i) for i in range(3)]
+            houten.load(records, source="desk")
+            nodes.wait(lambda: nieuwegein.holds(houten), what="the sync")
+            self.assertIn("No erasure stands", houten.ctl("erase", "--status"))
+            nieuwegein.stop()
+            for record in records[:2]:
+                houten.ctl("erase", "organization", record["id"], "--yes")
+
+            def peers(name, *words):
+                return [[peer["peer"] for peer in erasure[name]] for erasure in houten.json("erase", "--status", *words)["erasures"]]
+            self.assertEqual(peers("confirmed"), [[], []])
+            self.assertEqual([sorted(names) for names in peers("notYet")], [["nieuwegein.example", "utrecht.example"]] * 2)
+            nieuwegein.start()
+            nodes.wait(lambda: nieuwegein.holds(houten), what="the sync")
+            houten.ctl("sync")  # the list of feeds is asked for now, not in half a minute
+            nodes.wait(lambda: peers("confirmed") == [["nieuwegein.example"]] * 2, what="the confirmation")
+            self.assertEqual(peers("notYet"), [["utrecht.example"]] * 2)
+            self.assertEqual(len(peers("confirmed", "organization", records[1]["id"])), 1)
+            self.assertEqual(peers("confirmed", "organization", records[2]["id"]), [])
+            shown = houten.ctl("erase", "--status", "organization", records[0]["id"])
+            for text in ("confirmed", "not yet", "nothing seen", "requested, not proven"):
+                self.assertIn(text, shown)
+            self.assertEqual(houten.run("erase", "--status", "--yes").returncode, 2)
+            self.assertEqual(houten.run("erase", "organization").returncode, 2)
+
+
 if __name__ == "__main__":
     tap.main()

@@ -241,6 +241,18 @@ static void a_record_and_its_copies_are_erased(void **state)
     assert_ok(subject_erase(fixture->feeds, &question, &keys, 1, NOW_MS, &report, &fault));
     assert_int_equal(cJSON_GetArraySize(json_get(report, "matches")), 3);
     cJSON_Delete(report);
+    /* The feed carries one erasure for each, the newest first; two are of that record. */
+    assert_ok(subject_erasures(fixture->feeds, NULL, NULL, &report, &fault));
+    const cJSON *erasures = json_get(report, "erasures");
+    assert_int_equal(cJSON_GetArraySize(erasures), 3);
+    assert_int_equal((int)json_get(cJSON_GetArrayItem(erasures, 0), "seq")->valuedouble, 5);
+    assert_int_equal((int)json_get(cJSON_GetArrayItem(erasures, 2), "seq")->valuedouble, 3);
+    assert_string_equal(json_get_string(cJSON_GetArrayItem(erasures, 0), "feed"), FEED);
+    assert_false(cJSON_IsTrue(json_get(report, "more")));
+    cJSON_Delete(report);
+    assert_ok(subject_erasures(fixture->feeds, "service", ids[0], &report, &fault));
+    assert_int_equal(cJSON_GetArraySize(json_get(report, "erasures")), 2);
+    cJSON_Delete(report);
     assert_null(strstr(shown(fixture, FEED), "\"op\":\"assert\""));
     /* That was about a record, not a person: the same may be said again. */
     assert_int_equal(say(fixture, 1, "{\"name\":\"een\"}", NOW_MS), OWN_ADDED);
