@@ -144,7 +144,8 @@ static bool value_hits(struct subject_test *test, const char *value)
     return hit;
 }
 
-/* Takes list elements with a hit out of `node`. True: there is a hit that no list element within `node` holds. Depth is bounded by
+/* Takes list elements with a hit out of `node`, and lists that were emptied so: who named one contact never said that there are none, which is what
+ * an empty list says, and it would hide what others say. True: there is a hit that no list element within `node` holds. Depth is bounded by
  * JSON_DEPTH_MAX. */
 static bool walk(struct subject_test *test, cJSON *node, const char *pointer)
 {
@@ -163,8 +164,12 @@ static bool walk(struct subject_test *test, cJSON *node, const char *pointer)
             snprintf(below, sizeof(below), "%s/%zu", pointer, index);
         else
             snprintf(below, sizeof(below), "%s/%s", pointer, child->string ? child->string : "");
-        if (!walk(test, child, below))
+        bool filled = cJSON_IsArray(child) && child->child;
+        if (!walk(test, child, below)) {
+            if (filled && !child->child && cJSON_IsObject(node))
+                cJSON_Delete(cJSON_DetachItemViaPointer(node, child));
             continue;
+        }
         if (cJSON_IsArray(node)) {
             cJSON_Delete(cJSON_DetachItemViaPointer(node, child));
             test->removed = true;

@@ -32,7 +32,7 @@ struct subject_question {
 /*
  * Every live claim that answers the question: {"matches":[{"feed","own","seq","kind","id","source","role","action","fields":[JSON
  * Pointers]}],"ask":[origins],"more":bool}. `action`: "erase" (the claim goes) or "remove" (the contact or other list element that holds it
- * goes) of own claims; "block" or "block-part" of others'; "reject" (with "submission"
+ * goes, and its list if nothing else is in it) of own claims; "block" or "block-part" of others'; "reject" (with "submission"
  * instead of "seq") of what waits for an editor. Own claims whose `derived_from` names a claim that goes, go with it. Never shows a
  * value. New object. KAART_INVALID: the text is too short or long. Any connection.
  */

@@ -214,6 +214,26 @@ class Story(unittest.TestCase):
         self.expect(self.nieuwegein, "houten.example", **self.before_pin)
         self.assertEqual(self.sums()["map"], before["map"])
 
+    def test_6_what_if_houten_did_not_count(self):
+        """Nieuwegein tries out what its map would be without Houten; with Houten suspended it is what the dry run told; resumed, all is as it was."""
+        before = self.sums()
+        [houten] = [peer for peer in self.nieuwegein.peers if peer.node is self.houten]
+        told = self.nieuwegein.json("policy", "diff", "--suspend", "houten.example")
+        self.assertEqual({change["field"]: change["to"] and (change["to"]["value"], change["to"]["feed"]) for change in told["changes"]}, dict(
+            name=("Brug", "ijsselstein.example/public"), addresses=(HERE_, "ijsselstein.example/public"), access=("Loop binnen.", "ijsselstein.example/public"),
+            phones=None, website=None, schedules=None, themes=None))
+        self.assertEqual({change["from"]["feed"] for change in told["changes"]}, {"houten.example/public"})
+        self.assertEqual(self.sums(), before, "nothing was changed")
+        without = dict(name=("Brug", "ijsselstein", "editor-desk", "only"), addresses=(HERE_, "ijsselstein", "editor-desk", "only"),
+                       access=("Loop binnen.", "ijsselstein", "editor-desk", "only"), status=("inactive", "ijsselstein", "editor-desk", "only"))
+        houten.options["suspended"] = True
+        self.nieuwegein.reload()
+        self.nodes.wait(lambda: self.resolved(self.nieuwegein) == (without, "ijsselstein.example"), what="the map without Houten")
+        houten.options["suspended"] = False
+        self.nieuwegein.reload()
+        self.nodes.wait(lambda: self.resolved(self.nieuwegein) == (self.before_pin, "houten.example"), what="the map with Houten")
+        self.assertEqual(self.sums(), before)
+
     def sums(self):
         self.settle()
         found = self.nieuwegein.json("status")["map"]
@@ -293,7 +313,8 @@ class Story(unittest.TestCase):
             ("houten.example/public", "professional", "de-brug", "erase"),
             ("ijsselstein.example/public", "organization", "wijkteam", "block-part")])
         self.assertEqual(answer["ask"], ["ijsselstein.example"])
-        at_houten = {**self.before_pin, "contacts": ([DESK], "houten", "editor-desk", "rank")}
+        desk = ([DESK], "houten", "editor-desk", "only")  # IJsselstein, which named nobody else, says nothing of contacts any more
+        at_houten = {**self.before_pin, "contacts": desk}
         self.expect(self.houten, "houten.example", **at_houten)
         self.assert_forgotten(self.houten)
         self.expect(self.ijsselstein, "ijsselstein.example", **{**self.at_ijsselstein, "contacts": ([NAMED], "ijsselstein", "wijkteam", "rank")})
@@ -301,7 +322,7 @@ class Story(unittest.TestCase):
 
         answer = self.ijsselstein.json("subject", "erase", PERSON, "--yes")
         self.assertEqual([(m["feed"], m["source"], m["action"]) for m in answer["matches"]], [("ijsselstein.example/public", "wijkteam", "remove")])
-        at_ijsselstein = {**self.at_ijsselstein, "contacts": ([], "ijsselstein", "wijkteam", "rank")}  # it says of nobody that he is a contact
+        at_ijsselstein = {**self.at_ijsselstein, "contacts": desk}
         self.expect_everywhere(at_houten, at_ijsselstein)
         for node in self.nodes.all:
             self.assert_forgotten(node)

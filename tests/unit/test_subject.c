@@ -155,6 +155,21 @@ static void own_contacts_go_and_the_rest_stays(void **state)
     free(value);
 }
 
+static void who_named_one_person_does_not_say_that_there_is_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    say(fixture, 1,
+        "{\"name\":\"Stichting\",\"contacts\":[{\"name\":\"Jan de Proef\"}],\"languages\":[],"
+        "\"services\":[{\"name\":\"Inloop\",\"contacts\":[{\"name\":\"Jan de Proef\"}]}]}",
+        NOW_MS);
+    cJSON *report = erase(fixture, "Jan de Proef");
+    assert_string_equal(text_at(report, 0, "action"), "remove");
+    cJSON_Delete(report);
+    assert_null(strstr(shown(fixture, FEED), "contacts"));
+    assert_non_null(strstr(shown(fixture, FEED), "\"services\":[{\"name\":\"Inloop\"}]"));
+    assert_non_null(strstr(shown(fixture, FEED), "\"languages\":[]")); /* was empty, and said so */
+}
+
 static void claims_of_others_are_blocked(void **state)
 {
     struct fixture *fixture = *state;
@@ -316,9 +331,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(a_person_is_found_however_written), TEST(own_contacts_go_and_the_rest_stays),
-        TEST(claims_of_others_are_blocked),      TEST(a_record_and_its_copies_are_erased),
-        TEST(a_submission_is_rejected),          TEST(an_older_file_is_migrated),
+        TEST(a_person_is_found_however_written),
+        TEST(own_contacts_go_and_the_rest_stays),
+        TEST(who_named_one_person_does_not_say_that_there_is_nobody),
+        TEST(claims_of_others_are_blocked),
+        TEST(a_record_and_its_copies_are_erased),
+        TEST(a_submission_is_rejected),
+        TEST(an_older_file_is_migrated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
