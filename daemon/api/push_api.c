@@ -618,7 +618,7 @@ static void on_transfer_done(void *context, struct http_exchange *exchange, cons
     answer_result(offer->desk, offer, exchange, result);
     if (!node->sync) /* the node is stopping: after the next start everybody reads the heads anyway */
         return;
-    if (result->outcome == PUSH_OUTCOME_TAKEN)
+    if (result->outcome == PUSH_OUTCOME_TAKEN || result->code == KAART_FORK) /* a fork may erase [DEATH-7] */
         node_feed_changed(node, offer->feed);
     if (result->outcome == PUSH_OUTCOME_TAKEN || result->code == KAART_FORK) /* a fork has frozen it */
         sync_head_moved(node->sync, offer->feed);

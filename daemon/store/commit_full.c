@@ -77,33 +77,84 @@ static int find_risen(struct commit *commit, bool *found, uint64_t *position, st
     return KAART_OK;
 }
 
+/* The next rows of the held generation that the staged one erases, by `query`. */
+static int next_erased(struct commit *commit, enum query query, struct row rows[DROP_MAX], size_t *count,
+                       struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    *count = 0;
+    int code = statement_get(commit->feeds, query, &statement, fault);
+    if (code != KAART_OK)
+        return code;
+    bind_number(statement, 1, commit->stage->generation);
+    bind_number(statement, 2, commit->head.generation);
+    bind_number(statement, 3, DROP_MAX);
+    while (*count < DROP_MAX && (code = statement_step(commit->feeds, statement, fault)) > 0) {
+        code = row_read(statement, &rows[(*count)++], fault);
+        if (code != KAART_OK)
+            break;
+    }
+    sqlite3_reset(statement);
+    return code < 0 ? code : KAART_OK;
+}
+
 /* The old generation goes in idle time, but claims that the new one erases go at once. [ENTRY-14] */
 static int kill_erased(struct commit *commit, struct fault *fault)
 {
     size_t count = commit->head.held ? DROP_MAX : 0;
     while (count == DROP_MAX) {
         struct row rows[DROP_MAX];
-        sqlite3_stmt *statement;
-        int code = statement_get(commit->feeds, QUERY_ENTRY_ERASED, &statement, fault);
-        if (code != KAART_OK)
-            return code;
-        bind_number(statement, 1, commit->stage->generation);
-        bind_number(statement, 2, commit->head.generation);
-        bind_number(statement, 3, DROP_MAX);
-        count = 0;
-        while (count < DROP_MAX && (code = statement_step(commit->feeds, statement, fault)) > 0) {
-            code = row_read(statement, &rows[count++], fault);
-            if (code != KAART_OK)
-                break;
-        }
-        sqlite3_reset(statement);
-        for (size_t i = 0; code >= 0 && i < count; i++)
+        int code = next_erased(commit, QUERY_ENTRY_ERASED, rows, &count, fault);
+        for (size_t i = 0; code == KAART_OK && i < count; i++)
             code = row_kill(commit->feeds, commit->head.generation, &rows[i], true, fault);
-        if (code < 0)
+        if (code != KAART_OK)
             return code;
         commit->erases = commit->erases || count > 0;
     }
     return KAART_OK;
+}
+
+static int blank_erased(struct commit *commit, bool *any, struct fault *fault)
+{
+    size_t count = DROP_MAX;
+    *any = false;
+    while (count == DROP_MAX) {
+        struct row rows[DROP_MAX];
+        int code = next_erased(commit, QUERY_ENTRY_ERASED_CLAIMS, rows, &count, fault);
+        for (size_t i = 0; code == KAART_OK && i < count; i++)
+            code = row_blank(commit->feeds, commit->head.generation, &rows[i], fault);
+        if (code != KAART_OK)
+            return code;
+        *any = *any || count > 0;
+    }
+    return KAART_OK;
+}
+
+int commit_honour_erasures(struct commit *commit, struct fault *fault)
+{
+    struct hash root;
+    uint64_t live;
+    bool any = false;
+    int code = commit_check_size(commit, fault);
+    if (code == KAART_OK)
+        code = drop_below_floor(commit, fault);
+    if (code == KAART_OK)
+        code = transaction_begin(commit->feeds, fault);
+    if (code != KAART_OK)
+        return code;
+    /* Anybody could send an erasure beside somebody else's signature: only what was signed counts. */
+    code = build_tree(commit, &live, &root, fault);
+    if (code == KAART_OK)
+        code = commit_check_state(commit, live, &root, fault);
+    if (code == KAART_OK)
+        code = blank_erased(commit, &any, fault);
+    if (code == KAART_OK && any)
+        code = generation_renew(commit->feeds, commit->stage->feed, fault); /* the map reads it anew */
+    if (code == KAART_OK && any)
+        code = transaction_commit(commit->feeds, fault);
+    transaction_end(commit->feeds);
+    commit->erases = commit->erases || (code == KAART_OK && any);
+    return code;
 }
 
 int commit_full(struct commit *commit, bool check_death, struct fault *fault)

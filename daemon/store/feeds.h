@@ -178,6 +178,7 @@ int stage_end_response(struct stage *stage, struct stage_progress *progress, str
 /*
  * The switch: computes root and count of what would be live, compares with `checkpoint` (opened by the caller from `note`), checks "only death" on a full sync within the held epoch, and makes
  * it visible, or refuses with nothing changed: KAART_ROOT, KAART_FORK (the feed is frozen and the proof kept), KAART_OVERTAKEN (the held state moved).
+ * A full sync that is refused as a fork, but has the root that was signed, takes away the lines of held claims that it erases [DEATH-7].
  * An empty delta is a heartbeat. Consumes the stage in every case.
  */
 int stage_commit(struct stage *stage, const struct checkpoint *checkpoint, const char *note, size_t note_size,

@@ -65,6 +65,8 @@ enum query {
     QUERY_ENTRY_REPLACED,
     QUERY_ENTRY_ERASED,
     QUERY_ENTRY_ERASURES,
+    QUERY_ENTRY_ERASED_CLAIMS,
+    QUERY_ENTRY_BLANK,
     QUERY_ENTRY_MOVE,
     QUERY_ENTRY_LINE_SHARED,
 
@@ -213,6 +215,8 @@ int row_at(struct feeds *feeds, uint32_t generation, uint64_t seq, struct row *o
 /* Retract and erase entries below a position, `max` at most. */
 int tombstones_below(struct feeds *feeds, uint32_t generation, uint64_t below, struct row *out, size_t max,
                      size_t *count, struct fault *fault);
+/* Takes the entry's line away, with the next lines_bury; its leaf stays. [DEATH-7] */
+int row_blank(struct feeds *feeds, uint32_t generation, const struct row *row, struct fault *fault);
 /* Deletes the entry, and its line now or (`later`) with the next lines_bury. */
 int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later,
              struct fault *fault);
@@ -348,6 +352,10 @@ int commit_delta(struct commit *commit, struct fault *fault);
 int commit_adopt(struct commit *commit, struct fault *fault);
 /* Makes the stage's generation the feed's. `check_death`: against the held one [DEATH-5]. */
 int commit_full(struct commit *commit, bool check_death, struct fault *fault);
+
+/* A frozen feed honours erasures [DEATH-7]: claims held that this full sync of the held epoch erases lose their lines, if its root is what was signed; their leaves stay. Sets
+ * commit->erases if there were any. Outside a transaction. */
+int commit_honour_erasures(struct commit *commit, struct fault *fault);
 
 /* Ends a commit's transaction: feed row, stage row, publication. */
 int commit_switch(struct commit *commit, uint32_t generation, struct fault *fault);

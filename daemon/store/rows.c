@@ -293,25 +293,44 @@ int row_put(struct feeds *feeds, uint32_t generation, const struct row *row, str
     return code;
 }
 
-int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later, struct fault *fault)
+/* A doomed generation may still name the line of an entry, whose slot is going to be used again. */
+static int forget_elsewhere(struct feeds *feeds, uint32_t generation, const struct row *row,
+                            struct fault *fault)
 {
     sqlite3_stmt *statement;
-    int code = statement_get(feeds, QUERY_ENTRY_DELETE, &statement, fault);
+    if (row->line == 0)
+        return KAART_OK;
+    int code = statement_get(feeds, QUERY_ENTRY_FORGET, &statement, fault);
+    if (code != KAART_OK)
+        return code;
+    bind_number(statement, 1, generation);
+    bind_number(statement, 2, row->seq);
+    bind_number(statement, 3, row->line);
+    return statement_run(feeds, statement, fault);
+}
+
+/* Runs what deletes or blanks the row, and lets its line go. */
+static int let_line_go(struct feeds *feeds, enum query query, uint32_t generation, const struct row *row,
+                       bool later, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    int code = statement_get(feeds, query, &statement, fault);
     if (code != KAART_OK)
         return code;
     bind_number(statement, 1, generation);
     bind_number(statement, 2, row->seq);
     code = statement_run(feeds, statement, fault);
-    /* A doomed generation may still name the line, whose slot is going to be used again. */
-    if (code == KAART_OK && row->line != 0)
-        code = statement_get(feeds, QUERY_ENTRY_FORGET, &statement, fault);
-    if (code == KAART_OK && row->line != 0) {
-        bind_number(statement, 1, generation);
-        bind_number(statement, 2, row->seq);
-        bind_number(statement, 3, row->line);
-        code = statement_run(feeds, statement, fault);
-    }
     if (code == KAART_OK)
-        code = line_delete(feeds, row->line, later, fault);
-    return code;
+        code = forget_elsewhere(feeds, generation, row, fault);
+    return code == KAART_OK ? line_delete(feeds, row->line, later, fault) : code;
+}
+
+int row_kill(struct feeds *feeds, uint32_t generation, const struct row *row, bool later, struct fault *fault)
+{
+    return let_line_go(feeds, QUERY_ENTRY_DELETE, generation, row, later, fault);
+}
+
+int row_blank(struct feeds *feeds, uint32_t generation, const struct row *row, struct fault *fault)
+{
+    return let_line_go(feeds, QUERY_ENTRY_BLANK, generation, row, true, fault);
 }

@@ -1,7 +1,7 @@
 /*
  * stage_commit.c - the switch: what was staged becomes visible as a whole, or nothing changes. spec/feed.md, section 10.
  *
- *     offered head against held ---- fork --------------------------------------> frozen, proof kept
+ *     offered head against held ---- fork --------------------------------------> frozen, proof kept; its erasures are honoured
  *               |                --- behind, or held moved -----------------------> KAART_OVERTAKEN
  *               |                --- same, heartbeat (no entries) ----------------> at most the note is taken
  *               v
@@ -184,6 +184,16 @@ static void bury_the_dead(struct feeds *feeds, bool erases)
         feeds->bytes_linger = true;
 }
 
+/* [DEATH-7] of what was refused as a fork. A delta cannot be proven without the state it leads on from; the full sync of that history is heard. */
+static void honour_erasures(struct commit *commit)
+{
+    const struct stage *stage = commit->stage;
+    uint64_t held = commit->head.checkpoint.epoch;
+    commit->erases = false;
+    if (stage->full && !stage->failed && stage->epoch == held && commit->checkpoint->epoch == held)
+        commit_honour_erasures(commit, NULL); /* what cannot be honoured leaves the feed as frozen as it is */
+}
+
 int stage_commit(struct stage *stage, const struct checkpoint *checkpoint, const char *note, size_t note_size,
                  struct fault *fault)
 {
@@ -200,10 +210,14 @@ int stage_commit(struct stage *stage, const struct checkpoint *checkpoint, const
     commit->note_size = note_size;
     int code = commit_stage(commit, fault);
     transaction_end(feeds);
+    if (code == KAART_FORK)
+        honour_erasures(commit);
     bool done = commit->done, erases = commit->erases;
     free(commit);
     if (!done) {
         stage_drop(stage);
+        if (code == KAART_FORK && erases)
+            bury_the_dead(feeds, true);
         return code;
     }
     stage_free(stage);

@@ -67,6 +67,10 @@ static const char *const queries[QUERY_COUNT_] = {
                            "WHERE n.generation = ?1 AND n.op <> 0 AND n.op = 2 AND h.op <> 2 LIMIT ?3",
     [QUERY_ENTRY_ERASURES] = "SELECT e.seq, l.bytes FROM entry e JOIN line l ON l.id = e.line "
                              "WHERE e.generation = ?1 AND e.op <> 0 AND e.op = 2 ORDER BY e.seq DESC",
+    /* The same, but only claims of which more than the leaf is left. */
+    [QUERY_ENTRY_ERASED_CLAIMS] = "SELECT h.seq, h.op, h.key, h.leaf, h.line FROM entry n JOIN entry h ON h.generation = ?2 AND h.key = n.key "
+                                  "WHERE n.generation = ?1 AND n.op <> 0 AND n.op = 2 AND h.op = 0 AND h.line <> 0 LIMIT ?3",
+    [QUERY_ENTRY_BLANK] = "UPDATE entry SET line = 0 WHERE generation = ?1 AND seq = ?2",
     [QUERY_ENTRY_MOVE] = "UPDATE entry SET generation = ?3 WHERE generation = ?1 AND seq = ?2",
     [QUERY_ENTRY_LINE_SHARED] = "SELECT 1 FROM generation g JOIN entry e ON e.generation = g.id AND e.seq = ?3 "
                                 "WHERE g.feed = ?1 AND g.id <> ?2 AND e.line = ?4 LIMIT 1",

@@ -391,7 +391,7 @@ static void on_staging_failed(void *context, int code, bool local, const char *t
     request_abandon(puller->request);
     puller->request = NULL;
     if (code == KAART_FORK) /* the store froze the feed: that concerns whoever pulls it from elsewhere, too */
-        heads_refresh(puller->sync, puller->feed);
+        node_feed_changed(puller->sync->node, puller->feed); /* and the map, for what it erased [DEATH-7] */
     puller->entered++;
     /* Which of the three waits for it is the machine's state; it ignores the two others. */
     hand_failure(puller, PULL_STAGE_FAILED, code, local, 0, text);

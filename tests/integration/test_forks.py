@@ -53,6 +53,16 @@ class Forks(unittest.TestCase):
     def head(self):
         return self.lopik.checkpoint(FEED, self.key.verifier)
 
+    def in_files(self, text):
+        """Files of Lopik's state that have the text."""
+        names = [os.path.join(self.lopik.state, name) for name in os.listdir(self.lopik.state)]
+        hits = []
+        for name in filter(os.path.isfile, names):
+            with open(name, "rb") as file:
+                if text in file.read():
+                    hits.append(name)
+        return hits
+
     def holds(self, publisher):
         head = self.head()
         return head is not None and head.note == publisher.note(self.key)
@@ -108,14 +118,22 @@ class Forks(unittest.TestCase):
     def test_the_dead_come_alive(self):
         """A larger size under which a position lives again that was dead: only a full sync can tell."""
         self.history.add(record=2)  # position 2 is dead now
+        self.history.add(record=4, body={"name": "Stichting Wil Gewist"})
         self.start(relay_too=False)
+        self.nodes.wait(lambda: "Wil Gewist" in self.lopik.ctl("export"), what="the map")
+        self.assertTrue(self.in_files(b"Wil Gewist"))
         other = feedkit.Publisher(self.key, epoch=self.history.epoch)
         for i in range(6):
             other.add(record=i)
         other.add(record=20)
         other.add(record=21)
+        other.add(op="erase", record=4)
         self.show(self.montfoort, other)
         proof = self.frozen()
+        # [DEATH-7] the head stays, the erased claim goes
+        self.assertTrue(self.holds(self.history))
+        self.nodes.wait(lambda: "Wil Gewist" not in self.lopik.ctl("export"), what="the map without what was erased")
+        self.nodes.wait(lambda: not self.in_files(b"Wil Gewist"), what="the files without it")
         self.assertIn(b"\nposition ", proof)
 
     def test_a_hub_that_only_shows_it(self):

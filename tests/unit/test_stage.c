@@ -600,6 +600,70 @@ static void a_position_that_rose_from_the_dead(void **state)
     assert_frozen(world, true);
 }
 
+static void erase_at(struct fixture *fixture, unsigned number)
+{
+    char id[UUID_TEXT_SIZE + 1];
+    struct own_result result;
+    struct own_claim erase = claim_of(id_of(number, id), NULL);
+    erase.op = ENTRY_ERASE;
+    assert_ok(
+        feeds_append(fixture->feeds, FEED, &fixture->key, 1, NOW_MS, &erase, 1, false, &result, &fault));
+}
+
+/* Whether the subscriber serves, or still has in its file, what claim `number` of the fork's tests says. */
+static bool has_claim(struct world *world, const char *text)
+{
+    struct feed_head head = head_of(world->subscriber);
+    struct feeds_page page;
+    char sql[200];
+    assert_ok(feeds_page(world->subscriber->feeds, FEED, head.checkpoint.epoch, 0, 1 << 20, &page, &fault));
+    bool served = memmem(page.bytes, page.size, text, strlen(text)) != NULL;
+    free(page.bytes);
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM line WHERE instr(bytes, CAST('%s' AS BLOB))", text);
+    assert_int_equal(served, ask(world->subscriber, sql) > 0);
+    return served;
+}
+
+static void a_frozen_feed_honours_erasure(void **state)
+{
+    struct world *world = *state;
+    fill(world->origin, 0, 4, "{\"a\":1}");
+    fill(world->origin, 4, 5, "{\"a\":\"wie gewist wil worden\"}");
+    fill(world->origin, 5, 6, "{\"a\":\"wie daarna komt\"}");
+    fill(world->other, 0, 6, "{\"a\":2}");
+    erase_at(world->other, 4);
+    assert_int_equal(sync_from(world, world->origin, true), KAART_OK);
+    struct feed_head before = head_of(world->subscriber);
+    assert_true(has_claim(world, "wie gewist"));
+    /* The stream that proves the fork erases it... */
+    assert_int_equal(sync_from(world, world->other, true), KAART_FORK);
+    assert_true(strlen(head_of(world->subscriber).frozen) > 0);
+    assert_false(has_claim(world, "wie gewist"));
+    assert_true(has_claim(world, "wie daarna"));
+    assert_int_equal(head_of(world->subscriber).note_size, before.note_size);
+    assert_memory_equal(head_of(world->subscriber).note, before.note, before.note_size);
+    assert_int_not_equal(head_of(world->subscriber).generation,
+                         before.generation); /* the map reads it anew */
+    assert_ok(feeds_verify(world->subscriber->feeds, FEED, &fault));
+    tidy(world->subscriber);
+    assert_ok(feeds_verify(world->subscriber->feeds, FEED, &fault));
+    /* ... and so does a later one, but not what only looks like it. */
+    erase_at(world->other, 5);
+    struct feed_head held = head_of(world->subscriber), offered = head_of(world->other);
+    struct stage_plan plan = plan_of(&held, &offered, "houten", true);
+    struct stage *stage;
+    struct stage_progress progress;
+    assert_ok(pull(world, world->other, &plan, 3000, NULL, &stage, &progress));
+    assert_int_equal(commit(world, stage, before.note, before.note_size),
+                     KAART_FORK); /* another's signature */
+    assert_true(has_claim(world, "wie daarna"));
+    assert_int_equal(sync_from(world, world->other, true), KAART_FORK);
+    assert_false(has_claim(world, "wie daarna"));
+    assert_int_equal(sync_from(world, world->other, true), KAART_FORK); /* once more */
+    tidy(world->subscriber);
+    assert_frozen(world, true);
+}
+
 /* ---- the floor ---- */
 
 /* Signs the state that has exactly these lines. */
@@ -845,6 +909,7 @@ int main(void)
         TEST(a_shorter_history_with_a_later_time),
         TEST(a_position_that_changed),
         TEST(a_position_that_rose_from_the_dead),
+        TEST(a_frozen_feed_honours_erasure),
         TEST(the_floor_drops_tombstones),
         TEST(peers_are_the_backup),
         TEST(the_vectors_come_out_as_expected),
