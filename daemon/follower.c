@@ -13,7 +13,7 @@
 #include "daemon/follower.h"
 
 #include "daemon/log.h"
-#include "daemon/audience_config.h"
+#include "daemon/config/audience_config.h"
 #include "protocol/syntax.h"
 
 #include <stdlib.h>

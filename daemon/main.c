@@ -4,10 +4,10 @@
  *   start -> load configuration -> node_start -> loop --SIGHUP--> reload (errors keep the old one) -> loop
  *                                                     --SIGTERM or SIGINT--> node_stop -> exit 0
  */
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/log.h"
 #include "daemon/node.h"
-#include "daemon/policy_config.h"
+#include "daemon/config/policy_config.h"
 
 #include <curl/curl.h>
 #include <getopt.h>

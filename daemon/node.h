@@ -8,7 +8,7 @@
 #ifndef KAARTD_DAEMON_NODE_H
 #define KAARTD_DAEMON_NODE_H
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/net/http_client.h"
 #include "daemon/store/worker.h"
 

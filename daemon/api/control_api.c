@@ -31,7 +31,7 @@
  *   GET  review..., POST review/...         what residents say, and what editors decide     control_review.c
  */
 #include "daemon/api/control_api_internal.h"
-#include "daemon/audience_config.h"
+#include "daemon/config/audience_config.h"
 #include "daemon/source/sources.h"
 #include "daemon/store/feeds.h"
 #include "daemon/store/review.h"

@@ -5,7 +5,7 @@
  * be read meanwhile is a map on its way (`caughtUp` false), for some seconds at 100,000 records.
  */
 #include "daemon/api/control_api_internal.h"
-#include "daemon/audience_config.h"
+#include "daemon/config/audience_config.h"
 #include "daemon/log.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
  * cmd_fetch.c - kaartctl fetch: a feed as data, for whoever wants no node. The store in DIR is that of a node without own feeds.
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 #include "daemon/ctl/ctl.h"
 #include "daemon/ctl/fetch.h"
 

@@ -4,7 +4,7 @@
  * check and the reading of a file for diff need no daemon: a file is a configuration, or a policy's canonical text.
  */
 #include "daemon/ctl/cmd_policy.h"
-#include "daemon/policy_config.h"
+#include "daemon/config/policy_config.h"
 #include "protocol/json.h"
 #include "protocol/syntax.h"
 

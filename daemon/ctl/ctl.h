@@ -5,7 +5,7 @@
 #ifndef KAARTD_CTL_CTL_H
 #define KAARTD_CTL_CTL_H
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "protocol/error.h"
 
 #include <cjson/cJSON.h>

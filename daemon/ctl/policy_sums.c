@@ -1,7 +1,7 @@
 /*
  * policy_sums.c - kaartctl policy sums: the three hashes of this node, beside those of another one. spec/resolution.md [SUM-4].
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 #include "daemon/ctl/cmd_policy.h"
 #include "protocol/json.h"
 

@@ -4,7 +4,7 @@
 #ifndef KAARTD_SOURCE_SOURCE_RUN_H
 #define KAARTD_SOURCE_SOURCE_RUN_H
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/node.h"
 
 #include <cjson/cJSON.h>

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #include <dirent.h>
 #include <ftw.h>

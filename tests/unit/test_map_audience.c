@@ -4,7 +4,7 @@
  */
 #include "store_fixture.h"
 
-#include "daemon/audience_config.h"
+#include "daemon/config/audience_config.h"
 #include "protocol/identity.h"
 #include "protocol/json.h"
 

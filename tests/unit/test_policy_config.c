@@ -1,5 +1,5 @@
 /* test_policy_config.c - from the configuration to a policy, every error with its file and line. */
-#include "daemon/policy_config.h"
+#include "daemon/config/policy_config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

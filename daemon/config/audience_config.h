@@ -5,7 +5,7 @@
 #ifndef KAARTD_DAEMON_AUDIENCE_CONFIG_H
 #define KAARTD_DAEMON_AUDIENCE_CONFIG_H
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/store/maps.h"
 
 /* KAART_OK, or KAART_LIMIT where there are more than AUDIENCES_MAX (*out then holds the first of them): config_load refuses that. */

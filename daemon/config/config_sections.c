@@ -1,7 +1,7 @@
 /*
  * config_sections.c - each section into its struct, with the checks that one section alone allows.
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 #include "protocol/syntax.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *
  * The permission is checked on the open file, so that what was checked is what is read.
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

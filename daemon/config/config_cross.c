@@ -2,8 +2,8 @@
  * config_cross.c - what only the whole configuration shows: names that must exist elsewhere, keys that must
  * differ, addresses used twice.
  */
-#include "daemon/audience_config.h"
-#include "daemon/config_private.h"
+#include "daemon/config/audience_config.h"
+#include "daemon/config/config_private.h"
 
 #include <string.h>
 

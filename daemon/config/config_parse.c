@@ -12,7 +12,7 @@
  * libconfuse has global state and its callbacks no context: one load at a time (kaartd and kaartctl load on
  * their main thread).
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 #include "protocol/syntax.h"
 
 #include <confuse.h>

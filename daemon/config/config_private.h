@@ -9,7 +9,7 @@
 #ifndef KAARTD_DAEMON_CONFIG_PRIVATE_H
 #define KAARTD_DAEMON_CONFIG_PRIVATE_H
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #include <stdarg.h>
 

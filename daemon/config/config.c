@@ -1,7 +1,7 @@
 /*
  * config.c - the configuration as a whole: which files, in which order, and what is asked of it afterwards.
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * config_value.c - the checks of single values. Each complaint says what was written and what may be.
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 #include "protocol/hash.h"
 #include "protocol/policy.h"
 #include "protocol/record.h"

@@ -1,7 +1,7 @@
 /*
  * policy_config.c - from the configuration to a policy. spec/resolution.md [POL-5].
  */
-#include "daemon/policy_config.h"
+#include "daemon/config/policy_config.h"
 
 static int say(FILE *errors, const char *file, int line, const char *what, const char *name,
                const struct fault *fault)

@@ -4,7 +4,7 @@
 #ifndef KAARTD_DAEMON_POLICY_CONFIG_H
 #define KAARTD_DAEMON_POLICY_CONFIG_H
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "protocol/policy.h"
 
 #include <stdio.h>

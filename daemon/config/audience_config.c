@@ -1,7 +1,7 @@
 /*
  * audience_config.c - see audience_config.h.
  */
-#include "daemon/audience_config.h"
+#include "daemon/config/audience_config.h"
 
 #include "protocol/record.h"
 

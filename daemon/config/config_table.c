@@ -3,7 +3,7 @@
  * section is filled from them. What an operator may write stands in peers.example.conf; this table is what is
  * true.
  */
-#include "daemon/config_private.h"
+#include "daemon/config/config_private.h"
 #include "protocol/limits.h"
 
 #include <stdlib.h>
