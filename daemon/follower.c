@@ -12,8 +12,8 @@
  */
 #include "daemon/follower.h"
 
-#include "daemon/log.h"
 #include "daemon/config/audience_config.h"
+#include "daemon/log.h"
 #include "protocol/syntax.h"
 
 #include <stdlib.h>
@@ -29,7 +29,7 @@ struct follower {
     struct node *node;
     uv_timer_t retry;
     uv_timer_t day_timer;
-    int32_t day; /* of the last pass */
+    int32_t day;             /* of the last pass */
     struct audiences failed; /* since the last retry */
     bool running;
     bool kicked;

@@ -5,9 +5,9 @@
  *                                                     --SIGTERM or SIGINT--> node_stop -> exit 0
  */
 #include "daemon/config/config.h"
+#include "daemon/config/policy_config.h"
 #include "daemon/log.h"
 #include "daemon/node.h"
-#include "daemon/config/policy_config.h"
 
 #include <curl/curl.h>
 #include <getopt.h>

@@ -13,10 +13,10 @@
 #include "daemon/api/api.h"
 
 #include "daemon/config/audience_config.h"
+#include "daemon/config/policy_config.h"
 #include "daemon/follower.h"
 #include "daemon/listeners.h"
 #include "daemon/log.h"
-#include "daemon/config/policy_config.h"
 #include "daemon/source/sources.h"
 #include "daemon/store/feeds.h"
 #include "daemon/store/maps.h"

@@ -88,7 +88,8 @@ void control_problem(struct http_exchange *exchange, int code, const char *detai
 
 /* ---- jobs ---- */
 
-bool control_take_audience(struct node *node, struct http_exchange *exchange, char audience[NAME_MAX_SIZE + 1])
+bool control_take_audience(struct node *node, struct http_exchange *exchange,
+                           char audience[NAME_MAX_SIZE + 1])
 {
     struct audiences known;
     struct fault fault;
@@ -104,7 +105,8 @@ bool control_take_audience(struct node *node, struct http_exchange *exchange, ch
         size_t used = strlen(list);
         snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", known.names[i]);
     }
-    fault_set(&fault, KAART_INVALID, "This node has no map for the audience \"%.64s\": it has %s.", asked, list);
+    fault_set(&fault, KAART_INVALID, "This node has no map for the audience \"%.64s\": it has %s.", asked,
+              list);
     control_problem(exchange, KAART_INVALID, fault.text);
     return false;
 }
@@ -259,8 +261,7 @@ static void run_status(struct node_readers *readers, struct control_job *job)
     if (map)
         cJSON_AddItemToObject(job->result, "map", map);
     if (job->code == 0)
-        job->code =
-            fill_maps(readers, cJSON_GetObjectItemCaseSensitive(job->result, "maps"), &job->fault);
+        job->code = fill_maps(readers, cJSON_GetObjectItemCaseSensitive(job->result, "maps"), &job->fault);
 }
 
 /* "maps" with a null for each audience, or for the one that was asked for. */

@@ -32,7 +32,8 @@ struct control_job {
 };
 
 /* The query's `audience`, `public` where there is none; false (and answered) where the configuration names no feed of it. */
-bool control_take_audience(struct node *node, struct http_exchange *exchange, char audience[NAME_MAX_SIZE + 1]);
+bool control_take_audience(struct node *node, struct http_exchange *exchange,
+                           char audience[NAME_MAX_SIZE + 1]);
 /* A new job that holds the exchange; answers by itself and returns NULL without memory, or for an audience that is none here. */
 struct control_job *control_job_new(struct node *node, struct http_exchange *exchange);
 /* Copies a query member into *to; false (and answered) without memory. */

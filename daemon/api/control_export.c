@@ -18,7 +18,7 @@
 
 struct export_job {
     struct http_exchange *exchange;
-    char *kind;      /* NULL: all */
+    char *kind; /* NULL: all */
     char audience[NAME_MAX_SIZE + 1];
     char *directory; /* where the file is made */
     FILE *file;

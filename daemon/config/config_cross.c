@@ -110,7 +110,8 @@ static void check_audiences(struct config_reader *reader)
     const struct config_section *section = section_at(reader, "node", config->node.file, config->node.line);
     if (section && audiences_from_config(config, &audiences) == KAART_LIMIT)
         config_complain_section(reader, section, config->node.line,
-                                "the feeds and the peers' feed-keys are of more than %d audiences", AUDIENCES_MAX);
+                                "the feeds and the peers' feed-keys are of more than %d audiences",
+                                AUDIENCES_MAX);
 }
 
 void config_cross_check(struct config_reader *reader)

@@ -107,8 +107,8 @@ int ctl_conflicts(struct ctl *ctl, const struct ctl_command *command, int argc, 
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
     if (code != CTL_DONE || (group && (code = need_group(group, &parsed)) != CTL_DONE))
         return code;
-    char *path =
-        ctl_path("conflicts", (const char *const[]){"group", group, "about", about, "limit", limit, "audience", audience, NULL});
+    char *path = ctl_path("conflicts", (const char *const[]){"group", group, "about", about, "limit", limit,
+                                                             "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)
@@ -333,8 +333,8 @@ int ctl_stale(struct ctl *ctl, const struct ctl_command *command, int argc, char
         return ctl_say(CTL_USAGE, "--older-than: \"%s\" is not a time, as in 12mo, 90d or 1y, nor a day",
                        older);
     syntax_day_format(before, day);
-    char *path =
-        ctl_path("stale", (const char *const[]){"before", day, "origin", origin, "limit", limit, "audience", audience, NULL});
+    char *path = ctl_path("stale", (const char *const[]){"before", day, "origin", origin, "limit", limit,
+                                                         "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)

@@ -110,7 +110,8 @@ int ctl_prove(struct ctl *ctl, const struct ctl_command *command, int argc, char
         return ctl_say(CTL_USAGE,
                        "\"%s\" is not a record's id, a UUID in lower case; kaartctl search finds ids",
                        words[0]);
-    const char *slash = feed ? strchr(feed, '/') : NULL; /* the map of the feed's audience tells where the claim stands */
+    const char *slash =
+        feed ? strchr(feed, '/') : NULL; /* the map of the feed's audience tells where the claim stands */
     snprintf(record, sizeof(record), "records/%.36s/why", words[0]);
     char *path =
         ctl_path(record, (const char *const[]){"kind", kind, "audience", slash ? slash + 1 : NULL, NULL});

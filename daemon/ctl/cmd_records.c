@@ -473,8 +473,8 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
         size_t used = strlen(query);
         snprintf(query + used, sizeof(query) - used, "%s%s", i ? " " : "", words[i]);
     }
-    char *path = ctl_path(
-        "search", (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset", offset, "audience", audience, NULL});
+    char *path = ctl_path("search", (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset",
+                                                          offset, "audience", audience, NULL});
     code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
     free(path);
     if (code != CTL_DONE)

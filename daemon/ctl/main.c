@@ -249,8 +249,7 @@ static const char link_help[] =
     "  MAIN           the record under which both are shown\n"
     "  --reason TEXT  why; everybody sees it\n"
     "  --kind KIND    where several records have this id\n"
-    "  --dry-run      show what would be said, say nothing\n" LINK_AUDIENCE
-    "\n"
+    "  --dry-run      show what would be said, say nothing\n" LINK_AUDIENCE "\n"
     "Nothing is moved or rewritten: what is said about the alias counts for the main\n"
     "record, and the alias's id leads to it. `kaartctl unlink` restores both exactly.\n"
     "It is a signed claim (a relation, same-as) that counts wherever this node is a\n"
@@ -259,8 +258,7 @@ static const char link_help[] =
 static const char unlink_help[] =
     "  --reason TEXT  why; everybody sees it\n"
     "  --kind KIND    where several records have this id\n"
-    "  --dry-run      show what would be said, say nothing\n" LINK_AUDIENCE
-    "\n"
+    "  --dry-run      show what would be said, say nothing\n" LINK_AUDIENCE "\n"
     "Where this node links them, that is taken back. Where somebody else does, this\n"
     "node says that they are not the same; if its word does not go before theirs, it\n"
     "says whose does. Of two that nobody links it says that they are not the same:\n"

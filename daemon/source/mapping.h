@@ -80,7 +80,8 @@ struct mapping_context {
     const char *origin; /* the node's name */
     const char *source;
     const unsigned char *secret; /* 32 bytes: ids about persons cannot be guessed without it [SRC-8] */
-    bool restricted; /* for a feed of which nothing may be guessed: all ids are as those about persons [ENTRY-15] */
+    bool
+        restricted; /* for a feed of which nothing may be guessed: all ids are as those about persons [ENTRY-15] */
     /* Whether this source has a live claim about the record: an id never changes when a better identifier
      * appears [SRC-7]. May be NULL. */
     bool (*known)(void *context, const char *kind, const char *id);

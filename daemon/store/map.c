@@ -132,8 +132,8 @@ static const char *const queries[QUERY_COUNT] = {
         " sweep = excluded.sweep, excepted = excluded.excepted",
     [Q_CONFIRMATION_DELETE] = "DELETE FROM confirmation WHERE feed = ?1 AND key = ?2",
     [Q_CONFIRMATION_OLD] = "SELECT key, source FROM confirmation WHERE feed = ?1 AND sweep <> ?2 LIMIT ?3",
-    [Q_CONFIRMATION_OF_SOURCE] =
-        "SELECT at, verified, excepted FROM confirmation WHERE feed = ?1 AND source = ?2 ORDER BY seq DESC LIMIT 1",
+    [Q_CONFIRMATION_OF_SOURCE] = "SELECT at, verified, excepted FROM confirmation WHERE feed = ?1 AND source "
+                                 "= ?2 ORDER BY seq DESC LIMIT 1",
     [Q_CONFIRMATION_ANY] = "SELECT 1 FROM confirmation LIMIT 1",
     [Q_RECORD_FIND] = "SELECT id FROM record WHERE kind = ?1 AND uuid = ?2",
     [Q_RECORD_NAME] = "SELECT kind, uuid FROM record WHERE id = ?1",

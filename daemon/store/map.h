@@ -20,7 +20,8 @@ struct map;
 /* The public map. `path`: STATE/map.db, `feeds_path`: STATE/feeds.db (must exist). A map.db of another schema or that is corrupt is deleted and begun anew (write). */
 int map_open(const char *path, const char *feeds_path, bool write, struct map **out, struct fault *fault);
 /* The same for another audience than `public`. */
-int map_open_audience(const char *path, const char *feeds_path, const char *audience, bool write, struct map **out, struct fault *fault);
+int map_open_audience(const char *path, const char *feeds_path, const char *audience, bool write,
+                      struct map **out, struct fault *fault);
 void map_close(struct map *map);
 
 /*
@@ -59,11 +60,12 @@ struct map_conflict_options {
     const char *group, *about;
     size_t limit;
 };
-int map_conflicts(struct map *map, const struct policy *policy, int32_t day, const struct map_conflict_options *options, cJSON **out,
-                  bool *more, struct fault *fault);
+int map_conflicts(struct map *map, const struct policy *policy, int32_t day,
+                  const struct map_conflict_options *options, cJSON **out, bool *more, struct fault *fault);
 /* Records of which `origin` supplies a field and has confirmed none of it since before the day `before`: [{"kind","id","name","feed","source","role","verified","missingSince"}],
  * longest ago first, at most `limit`. *total: all of them. */
-int map_stale(struct map *map, const char *origin, int32_t day, int32_t before, size_t limit, cJSON **out, size_t *total, struct fault *fault);
+int map_stale(struct map *map, const char *origin, int32_t day, int32_t before, size_t limit, cJSON **out,
+              size_t *total, struct fault *fault);
 /*
  * The sums that two operators compare [SUM-4]: {"caughtUp":true,"day","time","claimSet","policy","map"}, all of one state of the map. Where computing them takes long, those of an
  * earlier state (`time` says of when) are given for a while, so that strangers who ask cannot keep the reader busy. While the map is not caught up: {"caughtUp":false,"day","policy"}
@@ -92,9 +94,9 @@ void map_diff_free(struct map_diff *diff); /* accepts NULL */
 #define LINK_SOURCE "link"
 #define UNLINK_SOURCE "unlink"
 struct map_link_question {
-    bool link;               /* else: that they are two records */
+    bool link;                       /* else: that they are two records */
     const char *alias, *main, *kind; /* kind NULL: whatever has the id */
-    const char *feed;        /* the own feed in which it would be said, "origin/audience" */
+    const char *feed;                /* the own feed in which it would be said, "origin/audience" */
     const struct policy *policy;
     int32_t day;
     int64_t now_ms;
@@ -104,7 +106,8 @@ struct map_link_question {
  * "action":"assert"|"retract"|"none","type","source","role","body","said":[{"type","feed","source","role","at"}]}. It was tried: it takes effect.
  * KAART_UNKNOWN (no such record), KAART_INVALID (refused, with what to do instead), KAART_BUSY (the map is behind the own feed: ask again).
  */
-int map_link_plan(struct map *map, const struct map_link_question *question, cJSON **out, struct fault *fault);
+int map_link_plan(struct map *map, const struct map_link_question *question, cJSON **out,
+                  struct fault *fault);
 /*
  * Records of one kind that could be the same, with the evidence; nothing is merged. `kind` NULL: all that can have duplicates [DUP-1]. {"duplicates":[{"kind","alias","main":
  * {"id","name"},"score","evidence":[{"type","value",...}]}],"tooCommon":[{"kind","type","value","records"}],"more","compared"}; likeliest first, at most `limit`.

@@ -81,7 +81,8 @@ static void on_done(void *context, const struct request_result *result)
     if (result->code) {
         hand_failure(pusher, result->code, 0, result->text);
     } else if (result->status == 200 && parse_position(result, &event)) {
-        if (!event.wanted) /* [PUSH-2], [PUSH-6]: else it may be the position of a transfer, which shows nothing yet */
+        if (!event
+                 .wanted) /* [PUSH-2], [PUSH-6]: else it may be the position of a transfer, which shows nothing yet */
             shown_take(pusher->sync, pusher->peer, pusher->feed, event.epoch, event.position);
         hand(pusher, &event);
     } else if (result->status == 200) {

@@ -144,7 +144,7 @@ struct sync_peer {
     struct puller *pullers;
     struct pusher *pushers;
     struct listing *listing;
-    struct shown *shown; /* of own feeds */
+    struct shown *shown;                   /* of own feeds */
     struct puller *waiting, **waiting_end; /* for a slot */
     unsigned slots_used;
     uint64_t requests;
