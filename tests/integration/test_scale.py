@@ -109,11 +109,10 @@ class Scale(unittest.TestCase):
         nodes.wait(lambda: self.in_step(subscriber, origin))
         before = subscriber.peer_state(origin.name)
         origin.put(record(RECORDS // 2, "Nu ook een inloopspreekuur, uniekwoord."))
-        nodes.wait(lambda: subscriber.json("search", "uniekwoord") or subscriber.holds(origin), what="the change")
+        nodes.wait(lambda: subscriber.json("search", "uniekwoord") and subscriber.holds(origin), what="the change")
         after = subscriber.peer_state(origin.name)
-        # one request brought it; the polls around it brought nothing
+        # one request brought it, the polls around it brought nothing; a full sync would be some 100 MB
         self.assertLess(after["bytesIn"] - before["bytesIn"], 8192)
-        self.assertEqual(after["feeds"][0].get("fullSyncs", 0), before["feeds"][0].get("fullSyncs", 0))
 
     def a_poll_without_news_writes_nothing(self, nodes, origin, subscriber):
         nodes.wait(lambda: self.in_step(subscriber, origin))
