@@ -131,7 +131,7 @@ bool config_is_loopback(const char *host);
 config_check config_check_origin, config_check_name, config_check_area, config_check_role, config_check_kind,
     config_check_group, config_check_order, config_check_stale_after, config_check_url, config_check_pin,
     config_check_address, config_check_uuid, config_check_file, config_check_secret_file,
-    config_check_directory, config_check_licence, config_check_source_type;
+    config_check_licence, config_check_source_type;
 
 /* Appends a copy to a NULL-terminated list. false without memory. */
 bool config_list_add(char ***list, const char *value);

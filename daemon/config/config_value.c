@@ -305,16 +305,6 @@ int config_check_file(const char *value, struct fault *fault)
     return 0;
 }
 
-int config_check_directory(const char *value, struct fault *fault)
-{
-    struct stat status;
-    if (stat(value, &status) < 0 || access(value, R_OK | X_OK) < 0)
-        return fault_set(fault, KAART_INVALID, "%s cannot be read: %s", value, strerror(errno));
-    if (!S_ISDIR(status.st_mode))
-        return fault_set(fault, KAART_INVALID, "%s is not a directory", value);
-    return 0;
-}
-
 int config_check_secret_file(const char *value, struct fault *fault)
 {
     struct stat status;

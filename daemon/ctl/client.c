@@ -174,6 +174,14 @@ int ctl_ask(struct ctl *ctl, const char *method, const char *path, const char *b
     return ask(ctl, method, path, body, size, false, answer);
 }
 
+int ctl_ask_for(struct ctl *ctl, const char *path, const char *const *pairs, cJSON **answer)
+{
+    char *whole = ctl_path(path, pairs);
+    int code = whole ? ctl_ask(ctl, "GET", whole, NULL, 0, answer) : ctl_say(CTL_FAILED, "out of memory");
+    free(whole);
+    return code;
+}
+
 int ctl_ask_quietly(struct ctl *ctl, const char *method, const char *path, cJSON **answer)
 {
     return ask(ctl, method, path, NULL, 0, true, answer);

@@ -107,10 +107,10 @@ int ctl_conflicts(struct ctl *ctl, const struct ctl_command *command, int argc, 
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
     if (code != CTL_DONE || (group && (code = need_group(group, &parsed)) != CTL_DONE))
         return code;
-    char *path = ctl_path("conflicts", (const char *const[]){"group", group, "about", about, "limit", limit,
-                                                             "audience", audience, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(
+        ctl, "conflicts",
+        (const char *const[]){"group", group, "about", about, "limit", limit, "audience", audience, NULL},
+        &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
@@ -187,9 +187,7 @@ static int read_why(struct ctl *ctl, const char *audience, const char *kind, con
 {
     char record[128];
     snprintf(record, sizeof(record), "records/%.36s/why", id);
-    char *path = ctl_path(record, (const char *const[]){"kind", kind, "audience", audience, NULL});
-    int code = path ? ctl_ask(ctl, "GET", path, NULL, 0, why) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    int code = ctl_ask_for(ctl, record, (const char *const[]){"kind", kind, "audience", audience, NULL}, why);
     return code;
 }
 
@@ -333,10 +331,10 @@ int ctl_stale(struct ctl *ctl, const struct ctl_command *command, int argc, char
         return ctl_say(CTL_USAGE, "--older-than: \"%s\" is not a time, as in 12mo, 90d or 1y, nor a day",
                        older);
     syntax_day_format(before, day);
-    char *path = ctl_path("stale", (const char *const[]){"before", day, "origin", origin, "limit", limit,
-                                                         "audience", audience, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(
+        ctl, "stale",
+        (const char *const[]){"before", day, "origin", origin, "limit", limit, "audience", audience, NULL},
+        &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
@@ -358,9 +356,7 @@ static int find_kind(struct ctl *ctl, const char *audience, const char *id, char
     char route[128];
     cJSON *record = NULL;
     snprintf(route, sizeof(route), "records/%.36s", id);
-    char *path = ctl_path(route, (const char *const[]){"audience", audience, NULL});
-    int code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &record) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    int code = ctl_ask_for(ctl, route, (const char *const[]){"audience", audience, NULL}, &record);
     if (code == CTL_DONE)
         snprintf(kind, NAME_MAX_SIZE + 1, "%.32s",
                  json_get_string(record, "kind") ? json_get_string(record, "kind") : "");
@@ -378,10 +374,8 @@ static int confirm(struct ctl *ctl, const struct confirm_options *options, const
     if (!options->kind && (code = find_kind(ctl, options->feed, id, kind)) != CTL_DONE)
         return code;
     snprintf(route, sizeof(route), "claims/%.32s/%.36s", kind, id);
-    char *path =
-        ctl_path(route, (const char *const[]){"source", options->source, "feed", options->feed, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &entry) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(ctl, route,
+                       (const char *const[]){"source", options->source, "feed", options->feed, NULL}, &entry);
     if (code != CTL_DONE)
         return code;
     cJSON *body = cJSON_DetachItemFromObjectCaseSensitive(entry, "body");

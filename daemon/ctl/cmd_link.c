@@ -90,11 +90,10 @@ static int settle(struct ctl *ctl, const struct ctl_command *command, int argc, 
     if (code != CTL_DONE || (code = ctl_need_id(words[0])) != CTL_DONE ||
         (code = ctl_need_id(words[1])) != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
-    char *path = ctl_path(command->name,
-                          (const char *const[]){link ? "alias" : "one", words[0], link ? "main" : "other",
-                                                words[1], "kind", kind, "audience", audience, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &plan) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(ctl, command->name,
+                       (const char *const[]){link ? "alias" : "one", words[0], link ? "main" : "other",
+                                             words[1], "kind", kind, "audience", audience, NULL},
+                       &plan);
     if (code != CTL_DONE)
         return code;
     const bool nothing = strcmp(text_of(plan, "action"), "none") == 0;
@@ -180,10 +179,9 @@ int ctl_duplicates(struct ctl *ctl, const struct ctl_command *command, int argc,
     int code = ctl_read_options(ctl, command, argc, argv, options, COUNT(options), 0, 0, &words, &count);
     if (code != CTL_DONE || (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
-    char *path = ctl_path("duplicates",
-                          (const char *const[]){"kind", kind, "limit", limit, "audience", audience, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code =
+        ctl_ask_for(ctl, "duplicates",
+                    (const char *const[]){"kind", kind, "limit", limit, "audience", audience, NULL}, &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)

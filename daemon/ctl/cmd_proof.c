@@ -79,9 +79,8 @@ static int print_proof(struct ctl *ctl, const struct choice *choice)
     const char *seq = choice->source ? number : NULL;
     cJSON *answer = NULL;
     snprintf(number, sizeof(number), "%.0f", choice->seq);
-    char *path = ctl_path("proof", (const char *const[]){"feed", choice->feed, "seq", seq, NULL});
-    int code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    int code =
+        ctl_ask_for(ctl, "proof", (const char *const[]){"feed", choice->feed, "seq", seq, NULL}, &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
@@ -113,10 +112,8 @@ int ctl_prove(struct ctl *ctl, const struct ctl_command *command, int argc, char
     const char *slash =
         feed ? strchr(feed, '/') : NULL; /* the map of the feed's audience tells where the claim stands */
     snprintf(record, sizeof(record), "records/%.36s/why", words[0]);
-    char *path =
-        ctl_path(record, (const char *const[]){"kind", kind, "audience", slash ? slash + 1 : NULL, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &why) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(ctl, record,
+                       (const char *const[]){"kind", kind, "audience", slash ? slash + 1 : NULL, NULL}, &why);
     if (code != CTL_DONE)
         return code;
     count = find_choices(why, feed, source, choices);

@@ -374,9 +374,7 @@ static int ask_record(struct ctl *ctl, const struct ctl_command *command, int ar
         (kind && (code = ctl_need_kind(kind)) != CTL_DONE))
         return code;
     snprintf(record, sizeof(record), "records/%.36s%s", words[0], tail);
-    char *path = ctl_path(record, (const char *const[]){"kind", kind, "audience", audience, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(ctl, record, (const char *const[]){"kind", kind, "audience", audience, NULL}, &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
@@ -473,10 +471,10 @@ int ctl_search(struct ctl *ctl, const struct ctl_command *command, int argc, cha
         size_t used = strlen(query);
         snprintf(query + used, sizeof(query) - used, "%s%s", i ? " " : "", words[i]);
     }
-    char *path = ctl_path("search", (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset",
-                                                          offset, "audience", audience, NULL});
-    code = path ? ctl_ask(ctl, "GET", path, NULL, 0, &answer) : ctl_say(CTL_FAILED, "out of memory");
-    free(path);
+    code = ctl_ask_for(ctl, "search",
+                       (const char *const[]){"q", query, "kind", kind, "limit", limit, "offset", offset,
+                                             "audience", audience, NULL},
+                       &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)

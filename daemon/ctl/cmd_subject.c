@@ -102,16 +102,22 @@ static int print_answer(struct ctl *ctl, cJSON *answer, bool erasing, bool dry_r
 }
 
 /* Consumes `question`. */
+static int post_question(struct ctl *ctl, cJSON *question, cJSON **answer)
+{
+    char *body = cJSON_PrintUnformatted(question);
+    int code = body ? ctl_ask(ctl, "POST", "erase", body, strlen(body), answer)
+                    : ctl_say(CTL_FAILED, "out of memory");
+    free(body);
+    cJSON_Delete(question);
+    return code;
+}
+
+/* Consumes `question`. */
 static int ask(struct ctl *ctl, cJSON *question, bool erasing, bool dry_run)
 {
     cJSON *answer = NULL;
     cJSON_AddBoolToObject(question, "dryRun", dry_run);
-    char *body = cJSON_PrintUnformatted(question), *path = ctl_path("erase", (const char *const[]){NULL});
-    int code = body && path ? ctl_ask(ctl, "POST", path, body, strlen(body), &answer)
-                            : ctl_say(CTL_FAILED, "out of memory");
-    free(body);
-    free(path);
-    cJSON_Delete(question);
+    int code = post_question(ctl, question, &answer);
     return code == CTL_DONE ? print_answer(ctl, answer, erasing, dry_run) : code;
 }
 
@@ -120,12 +126,7 @@ static int allow(struct ctl *ctl, const char *text)
     cJSON *answer = NULL, *question = cJSON_CreateObject();
     cJSON_AddStringToObject(question, "text", text);
     cJSON_AddBoolToObject(question, "allow", true);
-    char *body = cJSON_PrintUnformatted(question), *path = ctl_path("erase", (const char *const[]){NULL});
-    int code = body && path ? ctl_ask(ctl, "POST", path, body, strlen(body), &answer)
-                            : ctl_say(CTL_FAILED, "out of memory");
-    free(body);
-    free(path);
-    cJSON_Delete(question);
+    int code = post_question(ctl, question, &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
@@ -181,12 +182,7 @@ static int show_status(struct ctl *ctl, cJSON *question)
 {
     cJSON *answer = NULL;
     cJSON_AddBoolToObject(question, "status", true);
-    char *body = cJSON_PrintUnformatted(question), *path = ctl_path("erase", (const char *const[]){NULL});
-    int code = body && path ? ctl_ask(ctl, "POST", path, body, strlen(body), &answer)
-                            : ctl_say(CTL_FAILED, "out of memory");
-    free(body);
-    free(path);
-    cJSON_Delete(question);
+    int code = post_question(ctl, question, &answer);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)

@@ -119,7 +119,9 @@ char *ctl_path(const char *path, const char *const *pairs);
 /* Asks and gives the answer's JSON (the caller deletes it). A refusal is told on standard error. */
 int ctl_ask(struct ctl *ctl, const char *method, const char *path, const char *body, size_t size,
             cJSON **answer);
-/* The same, but a 404 is CTL_DONE with *answer NULL and nothing said. */
+/* GET of a path with its query (as for ctl_path). */
+int ctl_ask_for(struct ctl *ctl, const char *path, const char *const *pairs, cJSON **answer);
+/* As ctl_ask, but a 404 is CTL_DONE with *answer NULL and nothing said. */
 int ctl_ask_quietly(struct ctl *ctl, const char *method, const char *path, cJSON **answer);
 /* Copies the answer to `out` as it comes. */
 int ctl_ask_stream(struct ctl *ctl, const char *path, FILE *out);

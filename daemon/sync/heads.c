@@ -25,11 +25,6 @@ const struct head *heads_find(const struct sync *sync, const char *feed)
     return find(sync, feed);
 }
 
-const struct head *heads_first(const struct sync *sync)
-{
-    return sync->heads;
-}
-
 static struct head *find_or_add(struct sync *sync, const char *feed)
 {
     struct head *head = find(sync, feed);

@@ -415,14 +415,6 @@ int sync_decide(struct sync *sync, const char *feed)
     return guards_decide(sync, feed);
 }
 
-bool sync_pulls(const struct sync *sync, const char *feed)
-{
-    for (const struct sync_peer *peer = sync->peers; peer; peer = peer->next)
-        if (find_puller(peer, feed))
-            return true;
-    return false;
-}
-
 /* ---- status ---- */
 
 /* The worst of its feeds, in one word, for a table. That it does not relay some feed is worth a word only if it has none at all. */

@@ -54,7 +54,4 @@ bool sync_may_sign(const struct sync *sync, const char *feed, const char **reaso
  * afterwards). KAART_UNKNOWN: not an own feed. */
 int sync_decide(struct sync *sync, const char *feed);
 
-/* Whether this node fetches `feed` by itself from some peer: then what is pushed is only a hint. [PUSH-3] */
-bool sync_pulls(const struct sync *sync, const char *feed);
-
 #endif

@@ -56,8 +56,6 @@ struct head {
     bool reading, again; /* a read is under way; another is needed after it */
 };
 const struct head *heads_find(const struct sync *sync, const char *feed);
-/* The first head; go on with ->next. */
-const struct head *heads_first(const struct sync *sync);
 /* Reads the head from the store and tells pullers, pushers and guards. */
 void heads_refresh(struct sync *sync, const char *feed);
 /* Reads all; then ready(sync). 0, KAART_NOMEM. */
