@@ -195,7 +195,10 @@ static char *excepted_of(const cJSON *body)
 {
     const cJSON *list = json_get(body, "except"), *item;
     size_t size = 2;
-    cJSON_ArrayForEach(item, list) size += cJSON_IsString(item) ? strlen(item->valuestring) + 1 : 0;
+    cJSON_ArrayForEach(item, list)
+    {
+        size += cJSON_IsString(item) ? strlen(item->valuestring) + 1 : 0;
+    }
     char *text = calloc(1, size), *end = text;
     if (text == NULL || !cJSON_IsArray(list))
         return text;

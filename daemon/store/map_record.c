@@ -49,7 +49,11 @@ static void add_terms(char *out, size_t room, const cJSON *value)
     if (cJSON_IsString(value))
         add_term(out, room, value->valuestring);
     if (cJSON_IsArray(value))
-        cJSON_ArrayForEach(item, value) if (cJSON_IsString(item)) add_term(out, room, item->valuestring);
+        cJSON_ArrayForEach(item, value)
+        {
+            if (cJSON_IsString(item))
+                add_term(out, room, item->valuestring);
+        }
 }
 
 static void add_members(char *out, size_t room, const cJSON *list, const char *const *members)

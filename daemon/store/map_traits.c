@@ -274,11 +274,20 @@ void traits_of(const char *kind, const cJSON *record, struct traits *out)
         name_normalise(name, out->name);
     add_identifiers(out, kind, record);
     list = json_get(record, "addresses");
-    cJSON_ArrayForEach(item, list) add_postcode(out, json_get_string(item, "postal_code"));
+    cJSON_ArrayForEach(item, list)
+    {
+        add_postcode(out, json_get_string(item, "postal_code"));
+    }
     list = json_get(record, "phones");
-    cJSON_ArrayForEach(item, list) add_phone(out, json_get_string(item, "number"));
+    cJSON_ArrayForEach(item, list)
+    {
+        add_phone(out, json_get_string(item, "number"));
+    }
     add_website(out, json_get(record, "website"));
     add_website(out, json_get(record, "url"));
     list = json_get(record, "websites");
-    cJSON_ArrayForEach(item, list) add_website(out, item);
+    cJSON_ArrayForEach(item, list)
+    {
+        add_website(out, item);
+    }
 }
